@@ -1,0 +1,1 @@
+"""labkit: the teaching lab's own package; the notebook's front door is added here as the lab grows."""
