@@ -1,0 +1,1 @@
+"""The embedded Kubernetes cluster: API, controllers, node and images, in one daemon per cluster."""
