@@ -1,0 +1,19 @@
+"""GET /api/v1/nodes/NAME/proxy/PATH: ask the node itself, for example for a pod's packet rules."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from labkit.pocket.api.streams.status import refused
+from labkit.pocket.runtime import Runtime, RuntimeFailure
+
+
+async def node_proxy(request: web.Request, path: str, runtime: Runtime) -> web.Response:
+    """The node's answer to `path` (what stands after `/proxy/`), with the request's query."""
+    if request.query_string:
+        path = f"{path}?{request.query_string}"
+    try:
+        status, content_type, body = await runtime.proxy(path.lstrip("/"))
+    except RuntimeFailure as failure:
+        raise refused(failure) from failure
+    return web.Response(status=status, body=body, headers={"Content-Type": content_type})
