@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +41,6 @@ class Program:
             flush()
 
 
-_NOTHING: Mapping[str, str] = MappingProxyType({})
-
-
 @dataclass(frozen=True, slots=True)
 class Image:
     """A stand-in for a container image.
@@ -59,7 +55,7 @@ class Image:
     names: tuple[str, ...]
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
-    env: Mapping[str, str] = field(default=_NOTHING)
+    env: Mapping[str, str] = field(default_factory=dict)
     commands: Mapping[str, Program] = field(default_factory=dict)
     files: Mapping[str, str | bytes] = field(default_factory=dict)
     working_dir: str = "/"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from .registry import Image, Program
 
@@ -21,8 +22,14 @@ def shims(image: Image, python: str | None = None, path: Sequence[str] | None = 
     `python` and `path` are the interpreter and the import path as the container sees them; default: this process's own.
     """
     interpreter = python or sys.executable
-    search = [entry for entry in (sys.path if path is None else path) if entry]
+    search = list(import_path() if path is None else path)
     return {name: _script(program, interpreter, search) for name, program in image.commands.items()}
+
+
+def import_path() -> list[str]:
+    """Where this process imports from, labkit's own place first (an editable install has none in sys.path)."""
+    home = str(Path(__file__).parents[3])
+    return [home, *(entry for entry in sys.path if entry and entry != home and not entry.startswith("__editable__"))]
 
 
 def _script(program: Program, python: str, path: list[str]) -> str:
