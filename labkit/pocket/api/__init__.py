@@ -1,0 +1,23 @@
+"""The Kubernetes API of the embedded cluster: one schema-driven mechanism for every kind.
+
+`Api` is for callers in this process, `serve` puts it on TLS sockets for kubectl and other clients.
+"""
+
+from labkit.pocket.api.api import Api, Watch
+from labkit.pocket.api.errors import ApiError
+from labkit.pocket.api.registry import Registry, Resource
+from labkit.pocket.api.request import Options, User
+from labkit.pocket.api.store import Store, StoreBusy, clone
+
+__all__ = [
+    "Api",
+    "ApiError",
+    "Options",
+    "Registry",
+    "Resource",
+    "Store",
+    "StoreBusy",
+    "User",
+    "Watch",
+    "clone",
+]

@@ -1,0 +1,91 @@
+"""Events as the cluster's own parts record them: client-go's EventRecorder and its counting of repetitions."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING, Any
+
+from labkit.pocket.api.objects import now
+from labkit.pocket.api.store import clone
+
+if TYPE_CHECKING:
+    from labkit.pocket.api.api import Api
+
+Obj = dict[str, Any]
+
+LIFETIME = 3600
+"""Seconds after which an event is forgotten, as kube-apiserver's --event-ttl."""
+
+
+def record(
+    api: Api, involved: Obj, kind: str, reason: str, message: str, component: str, host: str = ""
+) -> Obj:
+    """Create an event about `involved`, or count up the equal one that is there.
+
+    `involved` is the object, or a dict with apiVersion, kind, name, namespace (and perhaps fieldPath).
+    """
+    reference = reference_to(involved)
+    namespace = reference.get("namespace") or "default"
+    name = _name(reference, kind, reason, message, component)
+    moment = now()
+    existing = api.find("events", name, namespace)
+    if existing is not None:
+        event = clone(existing)
+        event["count"] = event.get("count", 1) + 1
+        event["lastTimestamp"] = moment
+        return api.update("events", event)
+    source = {"component": component, **({"host": host} if host else {})}
+    return api.create(
+        "events",
+        {
+            "metadata": {"name": name, "namespace": namespace},
+            "involvedObject": reference,
+            "reason": reason,
+            "message": message,
+            "source": source,
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
+            "count": 1,
+            "type": kind,
+            "reportingComponent": component,
+            "reportingInstance": host,
+        },
+    )
+
+
+def reference_to(obj: Obj) -> Obj:
+    """An ObjectReference to an object (or the reference itself, when it is one)."""
+    metadata = obj.get("metadata")
+    if metadata is None:
+        return dict(obj)
+    reference = {
+        "kind": obj["kind"],
+        "namespace": metadata.get("namespace"),
+        "name": metadata["name"],
+        "uid": metadata.get("uid"),
+        "apiVersion": obj["apiVersion"],
+        "resourceVersion": metadata.get("resourceVersion"),
+    }
+    return {key: value for key, value in reference.items() if value}
+
+
+def _name(reference: Obj, kind: str, reason: str, message: str, component: str) -> str:
+    """Equal events have one name; it looks like client-go's (`web.18a2f…`), which is name and time."""
+    same = "\0".join(
+        (reference.get("uid", ""), reference.get("fieldPath", ""), kind, reason, message, component)
+    )
+    return f"{reference['name']}.{hashlib.sha256(same.encode()).hexdigest()[:16]}"
+
+
+def expire(api: Api, older_than: float = LIFETIME) -> int:
+    """Forget events that were last seen too long ago; gives their number."""
+    limit = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() - older_than))
+    gone = 0
+    for event in api.list("events"):
+        metadata = event["metadata"]
+        last = event.get("lastTimestamp") or event.get("eventTime") or metadata["creationTimestamp"]
+        if last < limit:
+            api.store.remove("events", metadata["namespace"], metadata["name"])
+            gone += 1
+    return gone

@@ -1,0 +1,139 @@
+"""What a kind may say of itself beyond its schema; every entry has a harmless default.
+
+A kind's module makes one `Rules` with plain functions. `Cluster` is the little a rule may ask of the rest of the
+cluster (does this ServiceAccount exist? which addresses are taken?).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from labkit.pocket.api import names
+from labkit.pocket.api.fields import FieldError
+
+Obj = dict[str, Any]
+
+
+class Cluster(Protocol):
+    """What admission may look at and do: reads of the store, and the objects that creation implies."""
+
+    service_cidr: str
+
+    def find(self, resource: str, name: str, namespace: str | None = None) -> Obj | None:
+        """The object, or None."""
+
+    def all(self, resource: str, namespace: str | None = None) -> list[Obj]:
+        """All objects of a resource."""
+
+    def ensure_service_account(self, namespace: str, name: str) -> Obj | None:
+        """The ServiceAccount; the default one of an active namespace is made when it is not there yet."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of `kubectl get`; priority 1 is shown with -o wide only."""
+
+    name: str
+    type: str = "string"
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+
+
+def _nothing(_obj: Obj) -> None:
+    pass
+
+
+def _nothing_to_prepare(_obj: Obj, _old: Obj | None) -> None:
+    pass
+
+
+def _no_errors(_obj: Obj) -> list[FieldError]:
+    return []
+
+
+def _no_update_errors(_obj: Obj, _old: Obj) -> list[FieldError]:
+    return []
+
+
+def _admit_all(_cluster: Cluster, _obj: Obj, _old: Obj | None) -> None:
+    pass
+
+
+def _no_fields(_obj: Obj) -> Mapping[str, str]:
+    return {}
+
+
+def _no_grace(_obj: Obj, _wanted: int | None) -> int:
+    return 0
+
+
+def _no_refusal(_obj: Obj) -> str:
+    return ""
+
+
+def _never(_obj: Obj) -> bool:
+    return False
+
+
+def _no_warnings(_obj: Obj, _old: Obj | None) -> list[str]:
+    return []
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The behaviour of one kind in the API server (upstream: a registry strategy, its defaults and its printer).
+
+    default        fill in what is left out; runs on every write, before everything else
+    prepare        what the server itself sets or forgets; `old` is None at creation
+    admit          admission: may look at other objects, may raise ApiError
+    validate       rules for the whole object, at creation and update
+    validate_update  rules for a change (immutable fields)
+    check_name     the syntax of metadata.name
+    fields         further fields for ?fieldSelector= (metadata.name and .namespace are there for all)
+    generation     whether metadata.generation counts changes (of everything but metadata and status)
+    keeps_status   status may be given at creation
+    grace_period   how long a deletion waits, in seconds, given what the request wants
+    refuse_delete  why an object may not be deleted; empty when it may
+    mark_deleted   what else a beginning deletion changes in the object
+    holds_back     whether something besides metadata.finalizers keeps a deleted object
+    columns, row   the table of `kubectl get`; `row` gives one cell for each column
+    warnings       sentences for the client's Warning headers
+    """
+
+    default: Callable[[Obj], None] = _nothing
+    prepare: Callable[[Obj, Obj | None], None] = _nothing_to_prepare
+    admit: Callable[[Cluster, Obj, Obj | None], None] = _admit_all
+    validate: Callable[[Obj], list[FieldError]] = _no_errors
+    validate_update: Callable[[Obj, Obj], list[FieldError]] = _no_update_errors
+    validate_status: Callable[[Obj, Obj], list[FieldError]] = _no_update_errors
+    check_name: Callable[[str], list[str]] = names.is_dns_subdomain
+    fields: Callable[[Obj], Mapping[str, str]] = _no_fields
+    generation: bool = False
+    keeps_status: bool = False
+    grace_period: Callable[[Obj, int | None], int] = _no_grace
+    refuse_delete: Callable[[Obj], str] = _no_refusal
+    mark_deleted: Callable[[Obj], None] = _nothing
+    holds_back: Callable[[Obj], bool] = _never
+    columns: tuple[Column, ...] = ()
+    row: Callable[[Obj], list[Any]] | None = None
+    warnings: Callable[[Obj, Obj | None], list[str]] = _no_warnings
+
+
+NAME = Column(
+    "Name",
+    format="name",
+    description="Name must be unique within a namespace. Is required when creating resources, although some "
+    "resources may allow a client to request the generation of an appropriate name automatically. Name is "
+    "primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: "
+    "https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
+)
+AGE = Column(
+    "Age",
+    description="CreationTimestamp is a timestamp representing the server time when this object was created. It "
+    "is not guaranteed to be set in happens-before order across separate operations. Clients may not set this "
+    "value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for "
+    "lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata",
+)

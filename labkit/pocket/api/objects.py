@@ -1,0 +1,60 @@
+"""Small truths about API objects: times, names, owners, and what comparing two of them means."""
+
+from __future__ import annotations
+
+import random
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+Obj = dict[str, Any]
+
+# No vowels and no 0, 1 or 3: generated names spell no words (apimachinery's util/rand).
+_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_random = random.SystemRandom()
+
+MAX_GENERATED = 63 - 5
+
+
+def now() -> str:
+    """The time as metav1.Time writes it, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def micro_now() -> str:
+    """The time as metav1.MicroTime writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def new_uid() -> str:
+    """A uid for a new object."""
+    return str(uuid.uuid4())
+
+
+def suffix(length: int = 5) -> str:
+    """Random letters as generated names end with."""
+    return "".join(_random.choices(_ALPHABET, k=length))
+
+
+def generated_name(base: str) -> str:
+    """`base` and five random letters, cut to 63 characters."""
+    return base[:MAX_GENERATED] + suffix()
+
+
+def key_of(obj: Obj) -> tuple[str, str]:
+    """(namespace, name)."""
+    metadata = obj["metadata"]
+    return metadata.get("namespace", ""), metadata["name"]
+
+
+def without(obj: Obj, *fields: str) -> Obj:
+    """A shallow copy that lacks some top-level fields."""
+    return {key: value for key, value in obj.items() if key not in fields}
+
+
+def same_content(one: Obj, other: Obj) -> bool:
+    """Whether two states of an object differ in nothing that a write would record."""
+    if {**one, "metadata": None} != {**other, "metadata": None}:
+        return False
+    unimportant = ("resourceVersion", "managedFields")
+    return without(one["metadata"], *unimportant) == without(other["metadata"], *unimportant)
