@@ -247,17 +247,16 @@ async def _serve_channels(
             await socket.send(2 * index, struct.pack("<H", port))
             await socket.send(2 * index + 1, struct.pack("<H", port))
         client = asyncio.create_task(from_client())
-        work = asyncio.gather(*(connection(index, port) for index, port in enumerate(ports)))
-        tasks = [client]
-        done: set[asyncio.Future[Any]] = {client, work}
-        await asyncio.wait(done, return_when=asyncio.FIRST_COMPLETED)
-        work.cancel()
-        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
-            await work
-        await socket.close()
+        connections = [asyncio.create_task(connection(index, port)) for index, port in enumerate(ports)]
+        tasks = [client, *connections]
+        while not client.done() and not all(task.done() for task in connections):
+            pending = [task for task in tasks if not task.done()]
+            await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
     except ConnectionError:
         pass  # the client went away
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        with contextlib.suppress(ConnectionError):
+            await socket.close()
