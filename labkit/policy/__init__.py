@@ -1,0 +1,82 @@
+"""What NetworkPolicies say: a pure engine. Objects in, decisions with reasons and truth tables out."""
+
+from .decide import decide
+from .decision import Decision, Half, PolicyStep, RuleStep, Step, Unselected, Why
+from .flow import Direction, Family, Flow, Verdict
+from .labels import LabelSelector, Operator, Requirement, Selector, SelectorError
+from .model import (
+    ContainerPort,
+    Namespace,
+    Node,
+    ObjectKey,
+    Pod,
+    Service,
+    ServicePort,
+    WorldError,
+)
+from .networkpolicy import (
+    CompiledPolicy,
+    IpBlock,
+    Peer,
+    PolicyError,
+    PortMatch,
+    Problem,
+    Rule,
+    compile_policy,
+)
+from .profile import CILIUM, KINDNET, Profile
+from .table import Cell, PortRange, TruthTable, atomic_ports, declared_ports, truth_table
+from .world import World
+from .yamlseam import SourcedObject, SourceMap, SourceWarning, YamlError, load, load_plain
+
+__all__ = [
+    "CILIUM",
+    "KINDNET",
+    "Cell",
+    "CompiledPolicy",
+    "ContainerPort",
+    "Decision",
+    "Direction",
+    "Family",
+    "Flow",
+    "Half",
+    "IpBlock",
+    "LabelSelector",
+    "Namespace",
+    "Node",
+    "ObjectKey",
+    "Operator",
+    "Peer",
+    "Pod",
+    "PolicyError",
+    "PolicyStep",
+    "PortMatch",
+    "PortRange",
+    "Problem",
+    "Profile",
+    "Requirement",
+    "Rule",
+    "RuleStep",
+    "Selector",
+    "SelectorError",
+    "Service",
+    "ServicePort",
+    "SourceMap",
+    "SourceWarning",
+    "SourcedObject",
+    "Step",
+    "TruthTable",
+    "Unselected",
+    "Verdict",
+    "Why",
+    "World",
+    "WorldError",
+    "YamlError",
+    "atomic_ports",
+    "compile_policy",
+    "decide",
+    "declared_ports",
+    "load",
+    "load_plain",
+    "truth_table",
+]
