@@ -1,0 +1,213 @@
+"""Links, addresses and routes of the node and of a pod, as rtnetlink messages.
+
+The layout is point to point: the node's end of each pod's veth pair has the same link address, and there is
+a /32 route to each pod. There is no bridge, so every packet between two pods passes the node's forward
+hook.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import socket
+import struct
+from pathlib import Path
+
+from labkit.pocket.node.network.namespaces import inside
+from labkit.pocket.node.network.netlink import (
+    F_CREATE,
+    F_EXCL,
+    F_REPLACE,
+    NETLINK_ROUTE,
+    Message,
+    NetlinkError,
+    NetlinkSocket,
+    attribute,
+    nested,
+    text,
+    u32,
+)
+
+LINK_ADDRESS = "10.9.255.1"
+"""The node's end of every pod's link; the pod's default gateway."""
+
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_DELROUTE = 16, 17, 20, 24, 25
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_IFALIAS = 1, 3, 18, 20
+_IFLA_AF_SPEC, _IFLA_NET_NS_FD = 26, 28
+_IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
+_IFLA_INET_CONF, _IFLA_INET6_ADDR_GEN_MODE, _ADDR_GEN_MODE_NONE = 1, 8, 1
+_DEVCONF_FORWARDING, _DEVCONF_RP_FILTER = 1, 8
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC = 1, 4, 5, 7
+_IFF_UP = 1
+_RT_TABLE_MAIN, _RTPROT_BOOT, _RTN_UNICAST = 254, 3, 1
+_SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
+_LOOPBACK = 1
+
+
+def _ifinfo(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
+    return struct.pack("=BxHiII", socket.AF_UNSPEC, 0, index, flags, change)
+
+
+def _add_address(index: int, address: str, prefix: int) -> Message:
+    packed = socket.inet_aton(address)
+    body = struct.pack("=BBBBi", socket.AF_INET, prefix, 0, _SCOPE_UNIVERSE, index)
+    body += attribute(_IFA_LOCAL, packed) + attribute(_IFA_ADDRESS, packed)
+    return Message(_RTM_NEWADDR, F_CREATE | F_REPLACE, body, f"add the address {address}/{prefix}")
+
+
+def _add_route(
+    index: int, destination: str | None, *, gateway: str | None = None, source: str | None = None
+) -> Message:
+    """A route to one address, or the default route if `destination` is None."""
+    length, scope = (32, _SCOPE_LINK) if destination else (0, _SCOPE_UNIVERSE if gateway else _SCOPE_LINK)
+    body = struct.pack(
+        "=BBBBBBBBI", socket.AF_INET, length, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, scope, _RTN_UNICAST, 0
+    )
+    if destination:
+        body += attribute(_RTA_DST, socket.inet_aton(destination))
+    body += u32(_RTA_OIF, index)
+    if gateway:
+        body += attribute(_RTA_GATEWAY, socket.inet_aton(gateway))
+    if source:
+        body += attribute(_RTA_PREFSRC, socket.inet_aton(source))
+    return Message(
+        _RTM_NEWROUTE, F_CREATE | F_REPLACE, body, f"add the route to {destination or 'everywhere'}"
+    )
+
+
+def _up(index: int, *, router: bool = False) -> Message:
+    """Set a link up; a `router` forwards what comes in by it, but only from senders whose address is routed
+    there.
+
+    Forwarding is set by netlink and not in /proc/sys, which a container often mounts read-only.
+    """
+    body = _ifinfo(index, _IFF_UP, _IFF_UP)
+    if router:
+        conf = u32(_DEVCONF_FORWARDING, 1) + u32(_DEVCONF_RP_FILTER, 1)
+        body += nested(_IFLA_AF_SPEC, nested(socket.AF_INET, nested(_IFLA_INET_CONF, conf)))
+    return Message(_RTM_NEWLINK, 0, body, f"set link {index} up")
+
+
+def _no_ipv6_address() -> bytes:
+    """The attribute that keeps a link free of an IPv6 link-local address: pods are IPv4 and should be seen
+    to be.
+    """
+    if not Path("/proc/sys/net/ipv6").exists():
+        return b""
+    mode = attribute(_IFLA_INET6_ADDR_GEN_MODE, bytes([_ADDR_GEN_MODE_NONE]))
+    return nested(_IFLA_AF_SPEC, nested(socket.AF_INET6, mode))
+
+
+def _hardware_address(address: str) -> bytes:
+    """The pod's MAC address, made of its IP address as the reference CNI plugins do (0a:58:...)."""
+    return b"\x0a\x58" + socket.inet_aton(address)
+
+
+class Links:
+    """The links of one node; make it in the node's network namespace."""
+
+    def __init__(self) -> None:
+        """Opens the node's rtnetlink socket."""
+        self._node = NetlinkSocket(NETLINK_ROUTE)
+        self._indexes = itertools.count(10)
+        self._calm = _no_ipv6_address()
+
+    def close(self) -> None:
+        """Close the socket; the links stay for as long as their namespaces."""
+        self._node.close()
+
+    def start(self, node_address: str) -> None:
+        """Set up what the node itself has: `lo`, and its address on an eth0 with the default route.
+
+        The cable of eth0 is not plugged in: nothing leaves the cluster. It is a veth pair whose other end
+        stays down, since not every kernel has dummy links.
+        """
+        index, nowhere = next(self._indexes), next(self._indexes)
+        peer = nested(
+            _IFLA_INFO_DATA, attribute(_VETH_INFO_PEER, _ifinfo(nowhere) + text(_IFLA_IFNAME, "unplugged"))
+        )
+        body = _ifinfo(index) + text(_IFLA_IFNAME, "eth0")
+        body += nested(_IFLA_LINKINFO, text(_IFLA_INFO_KIND, "veth") + peer)
+        self._node.send(
+            [
+                _up(_LOOPBACK),
+                Message(_RTM_NEWLINK, F_CREATE | F_EXCL, body, "make the node's own link"),
+                _add_address(index, node_address, 16),
+                _up(index, router=True),
+                _add_route(index, None, source=node_address),
+            ]
+        )
+
+    def attach(self, netns_fd: int, address: str, alias: str) -> int:
+        """Make the veth pair between the node and the namespace, down. Returns the index of the node's end.
+
+        Raises NetlinkError, for instance when the namespace already has an eth0.
+        """
+        while True:
+            index = next(self._indexes)
+            peer = _ifinfo(index) + text(_IFLA_IFNAME, "eth0")
+            peer += attribute(_IFLA_ADDRESS, _hardware_address(address)) + u32(_IFLA_NET_NS_FD, netns_fd)
+            data = nested(_IFLA_INFO_DATA, attribute(_VETH_INFO_PEER, peer))
+            body = _ifinfo(index) + text(_IFLA_IFNAME, f"veth{index}") + text(_IFLA_IFALIAS, alias[:255])
+            body += nested(_IFLA_LINKINFO, text(_IFLA_INFO_KIND, "veth") + data)
+            message = Message(_RTM_NEWLINK, F_CREATE | F_EXCL, body, f"make the link of {alias}")
+            try:
+                self._node.send([message])
+            except NetlinkError as error:
+                if error.errno in (errno.EBUSY, errno.EEXIST) and self._taken(netns_fd, index):
+                    continue
+                raise
+            return index
+
+    def up(self, index: int, netns_fd: int, address: str) -> None:
+        """Give both ends of a link their addresses and routes and set them up; packets flow from here on."""
+        with inside(netns_fd):
+            pod = NetlinkSocket(NETLINK_ROUTE)
+        with pod:
+            messages = [_up(_LOOPBACK), _add_address(index, address, 32)]
+            if self._calm:
+                calm = Message(_RTM_NEWLINK, 0, _ifinfo(index) + self._calm, "turn IPv6 off on eth0")
+                messages.append(calm)
+            messages += [
+                _up(index),
+                _add_route(index, LINK_ADDRESS),
+                _add_route(index, None, gateway=LINK_ADDRESS),
+            ]
+            pod.send(messages)
+        messages = [_add_address(index, LINK_ADDRESS, 32)]
+        if self._calm:
+            messages.append(
+                Message(_RTM_NEWLINK, 0, _ifinfo(index) + self._calm, "turn IPv6 off on the link")
+            )
+        messages += [_up(index, router=True), _add_route(index, address)]
+        self._node.send(messages)
+
+    def _taken(self, netns_fd: int, index: int) -> bool:
+        """Whether a link has this index on either side already (and not, for instance, the name eth0 is
+        taken).
+        """
+
+        def exists() -> bool:
+            try:
+                socket.if_indextoname(index)
+            except OSError:
+                return False
+            return True
+
+        with inside(netns_fd):
+            if exists():
+                return True
+        return exists()
+
+
+def remove_link(index: int) -> None:
+    """Remove a link of this namespace with its routes; nothing happens if it is gone already. Takes some 20
+    ms.
+    """
+    with NetlinkSocket(NETLINK_ROUTE) as node:
+        try:
+            node.send([Message(_RTM_DELLINK, 0, _ifinfo(index), f"remove link {index}")])
+        except NetlinkError as error:
+            if error.errno != errno.ENODEV:
+                raise
