@@ -1,0 +1,119 @@
+"""Judge a reply or a prediction. The right answer is computed from the cluster as it is, never typed in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from labkit.course.demands import Scope
+from labkit.course.results import CheckResult, Status
+from labkit.course.steps import Chapter, FlowPattern, Step, WrongAnswer
+from labkit.policy import Flow, World, decide
+
+Lister = Callable[[str, str | None], list[Mapping[str, Any]]]
+Reply = frozenset[str]
+
+
+def reply(value: Any) -> Reply:
+    """A learner's reply as a set of words: one value or a list, without regard to case, order, spaces and repetition."""
+    items: Iterable[Any] = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
+    return frozenset(word for item in items if (word := str(item).strip().lower()))
+
+
+def expected(chapter: Chapter, step: Step, world: World, list_objects: Lister) -> Reply:
+    """The right reply, from the world (who may talk to whom) or the objects (`list_objects(kind, namespace)`)."""
+    assert step.expect is not None
+    what, given = step.expect.what, step.expect.arguments
+    if what == "sources-of":
+        pods = Scope(world, chapter.namespaces).pods
+        flows = (Flow(pod.key, given["to"], given["port"]) for pod in pods if pod.key != given["to"])
+        return reply(flow.source for flow in flows if decide(world, flow).allowed)
+    if what == "destinations-of":
+        pods = Scope(world, chapter.namespaces).pods
+        flows = (Flow(given["from"], pod.key, given["port"]) for pod in pods if pod.key != given["from"])
+        return reply(flow.destination for flow in flows if decide(world, flow).allowed)
+    if what == "decided-by":
+        pattern = FlowPattern((given["from"],), (given["to"],), ((given["port"], "TCP"),))
+        decision = decide(world, next(iter(Scope(world, chapter.namespaces).flows(pattern))))
+        stopping = [half for half in decision.halves if not half.allowed] or list(decision.halves)
+        if given.get("part") == "direction":
+            return reply(half.direction.value for half in stopping)
+        return reply(policy.key.name for half in stopping for policy in half.policies)
+    objects = list_objects(given["kind"], given.get("namespace"))
+    if what == "count":
+        return reply(len(objects))
+    found = next((item for item in objects if item["metadata"]["name"] == given["name"]), None)
+    return reply(_at(found, given["path"])) if found else frozenset()
+
+
+def _at(obj: Any, path: str) -> Any:
+    for part in path.split("."):
+        obj = obj.get(part, "") if isinstance(obj, Mapping) else ""
+    return obj
+
+
+def judge_reply(step: Step, given: Reply | None, right: Reply) -> CheckResult:
+    """Compare a reply with the right one; a catalogued wrong answer brings its own hint."""
+    if not given:
+        return _result(step, Status.NOT_ATTEMPTED, message=f'Nothing was answered yet. Write your reply into lab.answer("{step.id}", ...).')
+    if given == right:
+        return _result(step, Status.PASS, message=step.praise)
+    known = next((wrong for wrong in step.wrong if wrong.answer is not None and reply(wrong.answer) == given), None)
+    if known:
+        return _result(step, Status.FAIL, known.id, known.says)
+    return _result(step, Status.FAIL, "other-answer", _how_far(given, right))
+
+
+def _how_far(given: Reply, right: Reply) -> str:
+    """What may be said about a wrong reply without giving the right one away."""
+    if len(right) <= 1:
+        return f"That is not it: {', '.join(sorted(given))}."
+    too_many, missing = given - right, right - given
+    parts = []
+    if too_many:
+        parts.append(f"{len(too_many)} of your {len(given)} names should not be in the list")
+    if missing:
+        parts.append("one is missing" if len(missing) == 1 else f"{len(missing)} are missing")
+    return f"Not yet: {', and '.join(parts)}."
+
+
+def cells(chapter: Chapter, step: Step, world: World) -> list[Flow]:
+    """The cells that a prediction step asks for."""
+    scope = Scope(world, chapter.namespaces)
+    return [flow for pattern in step.predict for flow in scope.flows(pattern)]
+
+
+def judge_prediction(chapter: Chapter, step: Step, world: World, given: Mapping[Flow, bool]) -> CheckResult:
+    """Compare the predicted cells with the model. Cells that Kubernetes leaves to implementations count for nothing."""
+    decisions = {flow: decide(world, flow) for flow in cells(chapter, step, world)}
+    asked = {flow: decision for flow, decision in decisions.items() if decision.defined}
+    filled = {flow: said for flow, said in given.items() if flow in asked}
+    if not filled:
+        return _result(step, Status.NOT_ATTEMPTED, message="No cell is filled in yet. Click on a cell of the table, or use the arrow keys and the space bar.")
+    if len(filled) < len(asked):
+        return _result(step, Status.FAIL, "unfinished", f"{len(asked) - len(filled)} of {len(asked)} cells are still empty. Fill in all of them, then check.")
+    wrong = [flow for flow, said in filled.items() if said != asked[flow].allowed]
+    if not wrong:
+        return _result(step, Status.PASS, message=step.praise)
+    known = _known_prediction(chapter, step, world, filled)
+    lines = [known.says] if known else []
+    lines.append(f"{len(wrong)} of {len(asked)} cells differ from what happens:")
+    for flow in wrong:
+        lines.append(f"{flow.source} → {flow.destination}, port {flow.port}: you said {'✓' if filled[flow] else '✗'}")
+        lines += [f"    {line}" for line in asked[flow].explain().splitlines()]
+    return _result(step, Status.FAIL, known.id if known else "other-prediction", "\n".join(lines))
+
+
+def _known_prediction(chapter: Chapter, step: Step, world: World, given: Mapping[Flow, bool]) -> WrongAnswer | None:
+    scope = Scope(world, chapter.namespaces)
+    for wrong in step.wrong:
+        said = {flow: word == "allow" for pattern, word in wrong.cells for flow in scope.flows(pattern)}
+        if said and all(given.get(flow) == allow for flow, allow in said.items()):
+            return wrong
+    return None
+
+
+def _result(step: Step, status: Status, reason: str = "", message: str = "") -> CheckResult:
+    title = "Your prediction" if step.predict else "Your answer"
+    score = step.points if status is Status.PASS else 0
+    return CheckResult(step.id, "reply", title, status, score, step.points, reason or ("" if status is Status.PASS else status.value), message)

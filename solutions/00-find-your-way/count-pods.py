@@ -1,0 +1,1 @@
+lab.answer("count-pods", 3)

@@ -1,0 +1,1 @@
+lab.answer("find-address", lab.cluster.get("Pod", "laptop", "office")["status"]["podIP"])

@@ -1,0 +1,1 @@
+!kubectl label pod front -n shop tier=public --overwrite

@@ -1,0 +1,1 @@
+lab.answer("what-broke", "ingress")

@@ -1,0 +1,1 @@
+lab.answer("read-and", ["myproject/frontend"])

@@ -1,0 +1,1 @@
+lab.answer("read-empty", ["helidon/frontend", "helidon/batch"])

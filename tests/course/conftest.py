@@ -1,0 +1,48 @@
+"""Worlds of the chapters without a cluster: the demo's manifests, with one pod for each replica of a Deployment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from labkit.course import Chapter, load_chapter
+
+ROOT = Path(__file__).resolve().parents[2]
+CHAPTERS = sorted(path.parent for path in ROOT.glob("notebooks/*/steps.yaml"))
+ANSWERS = Path(__file__).parent / "answers"
+
+DNS_POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "coredns", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}},
+    "spec": {"containers": [{"name": "coredns", "ports": [{"containerPort": 53, "protocol": p} for p in ("UDP", "TCP")]}]},
+}
+
+
+def chapters() -> list[Chapter]:
+    return [load_chapter(folder) for folder in CHAPTERS]
+
+
+def policies(items: list[Mapping[str, Any]], namespace: str) -> Iterator[dict[str, Any]]:
+    """Full objects from the short form of the answer files; a deleted one comes with spec None."""
+    for item in items:
+        yield {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": item["name"], "namespace": item.get("namespace", namespace)},
+            "spec": item.get("spec"),
+        }
+
+
+def written_answers(chapter: str) -> Mapping[str, Any]:
+    path = ANSWERS / f"{chapter}.yaml"
+    return yaml.safe_load(path.read_text()) if path.exists() else {"namespace": "default", "steps": {}}
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    return ROOT
