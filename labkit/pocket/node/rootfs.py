@@ -1,0 +1,275 @@
+"""A container's root file system: a tmpfs of its own over read-only views of this machine's programs.
+
+`prepare` runs once, in the zygote: it makes the read-only views. `build` runs in each container's first process,
+in its own mount namespace, and ends with the new root as `/`. A stand-in's files and commands are put in place;
+the machine's home directories, /etc and the cluster's state are not there.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+import sysconfig
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from labkit.pocket.node import linux
+from labkit.pocket.node.spec import Bind
+
+# Shown as they are where the machine has them. /nix/store: on NixOS every program lives there.
+_PROGRAM_TREES = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
+_ETC_TREES = ("ssl", "pki", "ca-certificates", "crypto-policies", "alternatives", "ld.so.conf.d", "terminfo", "mime.types")
+_ETC_FILES = ("ld.so.cache", "ld.so.conf", "localtime", "protocols", "services", "os-release", "gai.conf")
+_DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
+_EMPTY_DIRECTORIES = ("home", "media", "mnt", "opt", "root", "run", "srv", "sys", "var/cache", "var/lib", "var/log", "var/spool")
+_BIND_AT_MOST = 40  # a directory with more entries than this is opened up with symbolic links, which are cheaper
+_MACHINE = "/.machine"  # where those links lead
+
+
+def python_trees() -> list[str]:
+    """The directories besides /usr that this Python needs to run the stand-ins."""
+    package = str(Path(__file__).resolve().parents[2])
+    found = [sys.prefix, sys.base_prefix, sys.exec_prefix, sysconfig.get_path("stdlib"), package]
+    found += [entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages", "lib-dynload")]
+    found.append(str(Path(sys.executable).resolve().parent.parent))
+    return [path for path in _outermost(found) if Path(path).is_dir()]
+
+
+def _outermost(paths: Iterable[str]) -> list[str]:
+    """Without those that lie within another (or within /usr), and never `/` itself."""
+    kept: list[str] = []
+    for path in sorted({os.path.normpath(path) for path in paths if path}):
+        if path != "/" and not any(path == outer or path.startswith(outer + "/") for outer in ("/usr", *kept)):
+            kept.append(path)
+    return kept
+
+
+class Machine:
+    """The read-only views of this machine, made once beneath `base` by `prepare`."""
+
+    def __init__(self, base: str) -> None:
+        self.base = base
+        self.links: dict[str, str] = {}  # "/bin" -> "usr/bin"
+        self.trees: list[str] = []
+
+    def prepare(self) -> None:
+        """Make the views. The mounts belong to the calling process' mount namespace and go away with it."""
+        for path in (*_PROGRAM_TREES, *python_trees(), *(f"/etc/{name}" for name in _ETC_TREES)):
+            if Path(path).is_symlink():
+                self.links[path] = str(Path(path).readlink())
+            elif Path(path).exists() and not any(path.startswith(tree + "/") for tree in self.trees):
+                self._view(path)
+        for name in _ETC_FILES:
+            if Path("/etc", name).exists():
+                shutil.copyfile(Path("/etc", name), self._made(f"/etc/{name}", directory=False))
+
+    def _view(self, path: str) -> None:
+        view = self._made(path, directory=Path(path).is_dir())
+        linux.bind(path, view, read_only=True)
+        self.trees.append(path)
+
+    def _made(self, path: str, *, directory: bool) -> str:
+        view = Path(self.base + path)
+        (view if directory else view.parent).mkdir(parents=True, exist_ok=True)
+        if not directory:
+            view.touch()
+        return str(view)
+
+    def real(self, path: str) -> str:
+        """`path` with the machine's own top-level links followed: /bin/sh is /usr/bin/sh on a merged machine."""
+        path = os.path.normpath(path)
+        for link, target in self.links.items():
+            if path == link or path.startswith(link + "/"):
+                return os.path.normpath(os.path.join(Path(link).parent, target) + path[len(link) :])
+        return path
+
+    def tree_of(self, path: str) -> str | None:
+        """The read-only tree that `path` would lie in."""
+        return next((tree for tree in self.trees if path == tree or path.startswith(tree + "/")), None)
+
+
+def build(
+    machine: Machine,
+    root: str,
+    files: Mapping[str, tuple[int, bytes]],
+    binds: Iterable[Bind],
+    *,
+    read_only: bool = False,
+) -> None:
+    """Make the file system at the directory `root` and move into it.
+
+    `files`: absolute path → (mode, content), the stand-in's own; `binds`: volumes and the pod's /etc files.
+    Call in a new mount namespace, in the first process of a new PID namespace (for /proc).
+    """
+    linux.mount("tmpfs", root, "tmpfs", linux.MS_NODEV | linux.MS_NOSUID, "mode=0755,size=1g")
+    own = {machine.real(path): entry for path, entry in files.items()}
+    _directories(root)
+    _programs(machine, root, own)
+    _etc(machine, root)
+    _devices(root)
+    for path, (mode, content) in own.items():
+        _write(root + path, mode, content)
+    for volume in sorted(binds, key=lambda volume: volume.target.count("/")):
+        _bind_volume(root, volume)
+    _proc(root)
+    os.chdir(root)
+    linux.pivot_root(".", ".")  # both at one place: no directory for the old root is needed
+    linux.umount(".")
+    os.chdir("/")
+    if read_only:
+        linux.mount("none", "/", flags=linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NODEV | linux.MS_NOSUID)
+
+
+def _directories(root: str) -> None:
+    for name in _EMPTY_DIRECTORIES:
+        Path(root, name).mkdir(parents=True, exist_ok=True)
+    Path(root, "root").chmod(0o700)
+    for name in ("tmp", "var/tmp"):
+        Path(root, name).mkdir()
+        Path(root, name).chmod(0o1777)
+    os.symlink("/run", root + "/var/run")
+
+
+def _programs(machine: Machine, root: str, files: Mapping[str, object]) -> None:
+    for link, target in machine.links.items():
+        Path(root + link).parent.mkdir(parents=True, exist_ok=True)
+        os.symlink(target, root + link)
+    opened = _to_open(machine, files)
+    for tree in machine.trees:
+        if any(path == tree or path.startswith(tree + "/") for path in opened):
+            _open(machine, root, tree, opened, files)
+        else:
+            _bind_view(machine, root, tree)
+
+
+def _to_open(machine: Machine, files: Iterable[str]) -> set[str]:
+    """The machine's directories that must be made anew because a file of ours goes in there."""
+    opened: set[str] = set()
+    for path in files:
+        tree = machine.tree_of(path)
+        parent = os.path.dirname(path)
+        while tree is not None and len(parent) >= len(tree):
+            opened.add(parent)
+            parent = os.path.dirname(parent)
+    return opened
+
+
+def _bind_view(machine: Machine, root: str, path: str) -> None:
+    target = Path(root + path)
+    if Path(machine.base + path).is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+    linux.bind(machine.base + path, str(target), read_only=False)  # the view is read-only, so is its copy
+
+
+def _open(machine: Machine, root: str, directory: str, opened: set[str], files: Mapping[str, object]) -> None:
+    """Make `directory` a writable one whose entries are the machine's, except for those in `files`."""
+    Path(root + directory).mkdir(parents=True, exist_ok=True)
+    try:
+        entries = list(os.scandir(machine.base + directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return  # ours alone
+    few = len(entries) <= _BIND_AT_MOST
+    for entry in entries:
+        path = f"{directory}/{entry.name}"
+        if path in files:
+            continue
+        if path in opened and entry.is_dir():
+            _open(machine, root, path, opened, files)
+        elif entry.is_symlink():
+            os.symlink(os.readlink(entry.path), root + path)
+        elif few and entry.is_dir():
+            _bind_view(machine, root, path)
+        else:
+            os.symlink(_MACHINE + path, root + path)
+            _show_machine(machine, root)
+
+
+def _show_machine(machine: Machine, root: str) -> None:
+    if not Path(root + _MACHINE).exists():
+        Path(root + _MACHINE).mkdir()
+        linux.bind(machine.base, root + _MACHINE, read_only=True)
+
+
+def _etc(machine: Machine, root: str) -> None:
+    etc = Path(root, "etc")
+    etc.mkdir(exist_ok=True)
+    for name in _ETC_FILES:
+        source = Path(machine.base, "etc", name)
+        if source.exists():
+            shutil.copyfile(source, etc / name)
+    (etc / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n")
+    (etc / "group").write_text("root:x:0:\nnogroup:x:65534:\n")
+    (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n")
+
+
+def _devices(root: str) -> None:
+    dev = root + "/dev"
+    os.mkdir(dev)
+    linux.mount("tmpfs", dev, "tmpfs", linux.MS_NOSUID, "mode=0755,size=64k")
+    for name in _DEVICES:
+        Path(dev, name).touch()
+        linux.mount("/dev/" + name, f"{dev}/{name}", flags=linux.MS_BIND)
+    for name, target in (("fd", "/proc/self/fd"), ("ptmx", "pts/ptmx"), *((n, f"/proc/self/fd/{i}") for i, n in enumerate(("stdin", "stdout", "stderr")))):
+        os.symlink(target, f"{dev}/{name}")
+    os.mkdir(dev + "/pts")
+    linux.mount("devpts", dev + "/pts", "devpts", linux.MS_NOSUID | linux.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
+    os.mkdir(dev + "/shm")
+    linux.mount("tmpfs", dev + "/shm", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=1777,size=64m")
+
+
+def _proc(root: str) -> None:
+    Path(root, "proc").mkdir()
+    try:
+        linux.mount("proc", root + "/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
+    except OSError:
+        # Inside another container the kernel refuses a new one (parts of the outer are hidden): show the outer.
+        linux.bind("/proc", root + "/proc", read_only=True)
+    try:
+        linux.mount("sysfs", root + "/sys", "sysfs", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC | linux.MS_RDONLY)
+    except OSError:
+        pass  # the same refusal; little in a container reads it
+
+
+def _write(path: str, mode: int, content: bytes) -> None:
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+    target.chmod(mode)
+
+
+def _bind_volume(root: str, volume: Bind) -> None:
+    target = root + os.path.normpath("/" + volume.target)
+    # A link in the image must not lead the mount out of the container (it is still the machine's root here).
+    target = root + _within(root, target[len(root) :])
+    if stat.S_ISDIR(os.stat(volume.source).st_mode):
+        Path(target).mkdir(parents=True, exist_ok=True)
+    elif not Path(target).exists():
+        Path(target).parent.mkdir(parents=True, exist_ok=True)
+        Path(target).touch()
+    linux.bind(volume.source, target, read_only=volume.read_only)
+
+
+def _within(root: str, path: str) -> str:
+    """Follow the links of `path` as if `root` were the root directory."""
+    done = ""
+    rest = [part for part in path.split("/") if part]
+    for _ in range(200):
+        if not rest:
+            return done
+        part = rest.pop(0)
+        if part == "..":
+            done = os.path.dirname(done)
+            continue
+        here = f"{done}/{part}"
+        if os.path.islink(root + here):
+            link = os.readlink(root + here)
+            done = "" if link.startswith("/") else done
+            rest = [piece for piece in link.split("/") if piece and piece != "."] + rest
+        else:
+            done = here
+    raise OSError(40, f"too many links: {path}")
