@@ -1,4 +1,5 @@
-"""The second opinion: NetworkPolicy read straight off the dicts, one pair at a time, sharing no code with labkit.
+"""The second opinion: NetworkPolicy read straight off the dicts, one pair at a time, sharing no code with
+labkit.
 
 It answers for ordinary pods and for addresses outside the cluster, and nothing else.
 """

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
-from labkit.policy import CILIUM, KINDNET, Family, Flow, World, decide, truth_table
+from labkit.policy import CILIUM, KINDNET, Family, World, decide, truth_table
 from labkit.policy.generate import PACKETS, WILD, random_objects, random_policies, random_world
 
 from . import naive
