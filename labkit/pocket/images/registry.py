@@ -68,7 +68,7 @@ class Image:
 
 
 #: Modules of this package that each define `IMAGES: tuple[Image, ...]`.
-MODULES = ("agnhost", "pause", "toolbox")
+MODULES = ("agnhost", "pause", "toolbox", "nginx", "httpd", "wordpress", "mysql", "coredns", "redis")
 
 _by_name: dict[str, Image] = {}
 

@@ -29,7 +29,10 @@ def shims(image: Image, python: str | None = None, path: Sequence[str] | None = 
 def import_path() -> list[str]:
     """Where this process imports from, labkit's own place first (an editable install has none in sys.path)."""
     home = str(Path(__file__).parents[3])
-    return [home, *(entry for entry in sys.path if entry and entry != home and not entry.startswith("__editable__"))]
+    return [
+        home,
+        *(entry for entry in sys.path if entry and entry != home and not entry.startswith("__editable__")),
+    ]
 
 
 def _script(program: Program, python: str, path: list[str]) -> str:
