@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 
 QUARANTINE = 60.0
-"""Seconds before a released address is used again: a stale name or connection must not reach the wrong pod."""
+"""Seconds before an address is used again: a stale name or connection must not reach the wrong pod."""
 
 
 class AddressesExhausted(Exception):  # noqa: N818 - says what is the matter

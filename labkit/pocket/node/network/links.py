@@ -7,7 +7,9 @@ hook.
 
 from __future__ import annotations
 
+import array
 import errno
+import fcntl
 import itertools
 import socket
 import struct
@@ -43,6 +45,7 @@ _IFF_UP = 1
 _RT_TABLE_MAIN, _RTPROT_BOOT, _RTN_UNICAST = 254, 3, 1
 _SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
 _LOOPBACK = 1
+_SIOCETHTOOL, _ETHTOOL_GLINK = 0x8946, 0x0A
 
 
 def _ifinfo(index: int = 0, flags: int = 0, change: int = 0) -> bytes:
@@ -110,12 +113,14 @@ class Links:
     def __init__(self) -> None:
         """Opens the node's rtnetlink socket."""
         self._node = NetlinkSocket(NETLINK_ROUTE)
+        self._query = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._indexes = itertools.count(10)
         self._calm = _no_ipv6_address()
 
     def close(self) -> None:
-        """Close the socket; the links stay for as long as their namespaces."""
+        """Close the sockets; the links stay for as long as their namespaces."""
         self._node.close()
+        self._query.close()
 
     def start(self, node_address: str) -> None:
         """Set up what the node itself has: `lo`, and its address on an eth0 with the default route.
@@ -162,19 +167,6 @@ class Links:
 
     def up(self, index: int, netns_fd: int, address: str) -> None:
         """Give both ends of a link their addresses and routes and set them up; packets flow from here on."""
-        with inside(netns_fd):
-            pod = NetlinkSocket(NETLINK_ROUTE)
-        with pod:
-            messages = [_up(_LOOPBACK), _add_address(index, address, 32)]
-            if self._calm:
-                calm = Message(_RTM_NEWLINK, 0, _ifinfo(index) + self._calm, "turn IPv6 off on eth0")
-                messages.append(calm)
-            messages += [
-                _up(index),
-                _add_route(index, LINK_ADDRESS),
-                _add_route(index, None, gateway=LINK_ADDRESS),
-            ]
-            pod.send(messages)
         messages = [_add_address(index, LINK_ADDRESS, 32)]
         if self._calm:
             messages.append(
@@ -182,6 +174,32 @@ class Links:
             )
         messages += [_up(index, router=True), _add_route(index, address)]
         self._node.send(messages)
+        with inside(netns_fd):
+            pod = NetlinkSocket(NETLINK_ROUTE)
+        with pod:
+            messages = [_up(_LOOPBACK), _add_address(index, address, 32)]
+            if self._calm:
+                messages.append(
+                    Message(_RTM_NEWLINK, 0, _ifinfo(index) + self._calm, "turn IPv6 off on eth0")
+                )
+            messages += [
+                _up(index),
+                _add_route(index, LINK_ADDRESS),
+                _add_route(index, None, gateway=LINK_ADDRESS),
+            ]
+            pod.send(messages)
+        self._notice_carrier(f"veth{index}")
+
+    def _notice_carrier(self, name: str) -> None:
+        """Make the kernel take notice that the other end is up.
+
+        The end that was set up first loses packets until a worker of the kernel has seen the change,
+        milliseconds later or, while namespaces are being torn down, much later. Asking for the state
+        settles it at once (ethtool_op_get_link calls linkwatch_sync_dev).
+        """
+        answer = array.array("I", [_ETHTOOL_GLINK, 0])
+        request = struct.pack("16sP16x", name.encode(), answer.buffer_info()[0])
+        fcntl.ioctl(self._query, _SIOCETHTOOL, request)
 
     def _taken(self, netns_fd: int, index: int) -> bool:
         """Whether a link has this index on either side already (and not, for instance, the name eth0 is

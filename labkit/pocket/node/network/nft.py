@@ -205,7 +205,7 @@ def random_number(modulus: int, register: int = FIRST_REGISTER) -> bytes:
 
 @lru_cache
 def hashed(length: int, modulus: int, register: int = FIRST_REGISTER) -> bytes:
-    """Replace what begins at the register by a number below `modulus` that depends on nothing else (jhash)."""
+    """Replace what begins at the register by a number below `modulus` that depends on it alone (jhash)."""
     return _expression(
         "hash",
         be32(1, register),

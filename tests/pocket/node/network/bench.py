@@ -12,11 +12,11 @@ import functools
 import inspect
 import os
 import socket
-import struct
 import sys
 import traceback
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -54,8 +54,7 @@ def enter_namespaces(who: str) -> None:
     uid, gid = os.getuid(), os.getgid()
     unshare(CLONE_NEWUSER | CLONE_NEWNET)
     for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(text)
+        Path(f"/proc/self/{name}").write_text(text)
 
 
 def in_namespaces(who: str, work: Callable[[], Coroutine[Any, Any, None]], timeout: float = 60) -> None:
@@ -77,7 +76,7 @@ def in_namespaces(who: str, work: Callable[[], Coroutine[Any, Any, None]], timeo
             sys.stderr.flush()
             os._exit(status)
     os.close(writer)
-    with open(reader, "rb") as report:
+    with os.fdopen(reader, "rb") as report:
         text = report.read().decode()
     _, status = os.waitpid(child, 0)
     if status:
@@ -103,7 +102,7 @@ def on_bench(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., No
         in_namespaces(who, work)
 
     functools.update_wrapper(run, test)
-    others = [p for p in list(inspect.signature(test).parameters.values())[1:]]
+    others = list(inspect.signature(test).parameters.values())[1:]
     who = inspect.Parameter("who", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     run.__signature__ = inspect.Signature([who, *others])  # type: ignore[attr-defined]
     del run.__wrapped__  # type: ignore[attr-defined]
@@ -286,13 +285,13 @@ class Bench:
 
     # Packets
 
-    async def connect(self, source: BenchPod | None, address: str, port: int, timeout: float = 0.3) -> str:
-        """Try a TCP connection from a pod (or from the node): OK, TIMEOUT, REFUSED or another error's name."""
+    async def connect(self, source: BenchPod | None, address: str, port: int, patience: float = 0.2) -> str:
+        """Try a TCP connection from a pod (or the node): OK, TIMEOUT, REFUSED or another error's words."""
         await self.settle()
         made = source.socket() if source else socket.socket()
         made.setblocking(False)
         try:
-            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made, (address, port)), timeout)
+            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made, (address, port)), patience)
         except TimeoutError:
             return "TIMEOUT"
         except ConnectionRefusedError:
@@ -341,8 +340,3 @@ class Bench:
                     return str(servers.index(server))
             await asyncio.sleep(0.005)
         return "LOST"
-
-
-def checksum_free_udp(source_port: int, destination_port: int, payload: bytes) -> bytes:
-    """A UDP header without checksum, for raw sockets."""
-    return struct.pack("!HHHH", source_port, destination_port, 8 + len(payload), 0) + payload
