@@ -1,7 +1,8 @@
 """Generate notebooks from each chapter's `lesson.py` (jupytext py:percent), the one source.
 
 A cell tagged "solution" is left out of the learner's notebook; a cell tagged "starter" is left out of the solved one. From one
-source come notebooks/CHAPTER/CHAPTER.ipynb, solutions/CHAPTER/CHAPTER.ipynb, and each step's answer as solutions/CHAPTER/STEP.yaml
+source come notebooks/CHAPTER/CHAPTER.ipynb, solutions/CHAPTER/CHAPTER.ipynb, and each step's answer as
+solutions/CHAPTER/STEP.yaml
 (a manifest) or STEP.py (a prediction or a reply). `--check` writes nothing and fails where a generated file is not current.
 """
 
@@ -38,7 +39,9 @@ def variant(lesson: NotebookNode, chapter: str, leave_out: str) -> str:
             continue
         make = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
         cells.append(make(cell.source, id=f"{chapter}-{index:02}"))
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}})
+    notebook = nbformat.v4.new_notebook(
+        cells=cells, metadata={"kernelspec": KERNEL, "language_info": {"name": "python"}}
+    )
     nbformat.validate(notebook)
     return str(nbformat.writes(notebook, indent=1)) + "\n"
 
@@ -71,16 +74,25 @@ def generated() -> dict[Path, str]:
 
 def main() -> None:
     """Write what is not current, or with --check say so and fail."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a generated file is not current")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 where a generated file is not current"
+    )
     check = parser.parse_args().check
     wanted = generated()
     existing = {path for path in ROOT.glob("solutions/*/*") if re.search(r"\.(ipynb|yaml|py)$", path.name)}
-    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text]
+    stale = [
+        path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text
+    ]
     orphans = sorted(existing - set(wanted))
     if check:
         for path in [*stale, *orphans]:
-            print(f"{path.relative_to(ROOT)}: not what lesson.py generates; run `make notebooks`", file=sys.stderr)
+            print(
+                f"{path.relative_to(ROOT)}: not what lesson.py generates; run `make notebooks`",
+                file=sys.stderr,
+            )
         sys.exit(1 if stale or orphans else 0)
     for path in stale:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,12 @@ MINIMUM = (3, 11)
 
 def fingerprint() -> str:
     """What the environment is built from: the lock file, the project's metadata, the interpreter and the folder."""
-    parts = [LOCK.read_bytes(), (ROOT / "pyproject.toml").read_bytes(), sys.version.encode(), str(ROOT).encode()]
+    parts = [
+        LOCK.read_bytes(),
+        (ROOT / "pyproject.toml").read_bytes(),
+        sys.version.encode(),
+        str(ROOT).encode(),
+    ]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()
 
 
@@ -38,7 +43,9 @@ def pip(python: Path, *arguments: str) -> None:
 
 def main() -> None:
     """Build or renew the environment; does nothing when it is up to date."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("folder", type=Path, help="where the environment goes, for example .venv")
     folder: Path = parser.parse_args().folder.absolute()
     if sys.version_info < MINIMUM:

@@ -29,23 +29,32 @@ class PaperCluster:
         self._put(_dns_pod())
 
     def apply(
-        self, manifest: str | Iterable[Mapping[str, Any]], *, source: str = "<yaml>", namespace: str = "default"
+        self,
+        manifest: str | Iterable[Mapping[str, Any]],
+        *,
+        source: str = "<yaml>",
+        namespace: str = "default",
     ) -> list[tuple[ObjectKey, str]]:
         """Keep objects; gives each object's key and "created", "configured" or "unchanged", as `kubectl apply` words it.
 
         Raises `yamlseam.YamlError` for text that is no YAML and `PolicyError` for a NetworkPolicy that no API server accepts.
         """
+        items: list[tuple[Mapping[str, Any], SourceMap | None]]
         if isinstance(manifest, str):
             items = [(item.object, item.source) for item in yamlseam.load(manifest, source)]
         else:
-            items = [(dict(item), None) for item in manifest]
+            items = [(item, None) for item in manifest]
         placed = [(self._placed(obj, namespace), origin) for obj, origin in items]
-        World.from_objects(obj for obj, _ in placed)  # refuses what the API server refuses, before anything is kept
+        World.from_objects(
+            obj for obj, _ in placed
+        )  # refuses what the API server refuses, before anything is kept
         done = []
         for obj, origin in placed:
             key = ObjectKey.of(obj)
             before = self._objects.get(key)
-            done.append((key, "created" if before is None else "unchanged" if before == obj else "configured"))
+            done.append(
+                (key, "created" if before is None else "unchanged" if before == obj else "configured")
+            )
             self._put(obj)
             if origin is not None:
                 self._sources[key] = origin
@@ -63,7 +72,11 @@ class PaperCluster:
     def list(self, kind: str, namespace: str | None = None) -> list[dict[str, Any]]:
         """All objects of a kind, in one namespace or in all."""
         found = (obj for obj in self._all() if obj["kind"] == kind)
-        return [copy.deepcopy(o) for o in found if namespace is None or o["metadata"].get("namespace") == namespace]
+        return [
+            copy.deepcopy(o)
+            for o in found
+            if namespace is None or o["metadata"].get("namespace") == namespace
+        ]
 
     def snapshot(self) -> World:
         """The world as it would be if all of this ran."""
@@ -103,10 +116,15 @@ def pods_of(deployment: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _dns_pod() -> dict[str, Any]:
-    ports = [{"name": name, "containerPort": 53, "protocol": protocol} for name, protocol in (("dns", "UDP"), ("dns-tcp", "TCP"))]
+    ports = [
+        {"name": name, "containerPort": 53, "protocol": protocol}
+        for name, protocol in (("dns", "UDP"), ("dns-tcp", "TCP"))
+    ]
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": "coredns", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}},
-        "spec": {"containers": [{"name": "coredns", "image": "registry.k8s.io/coredns/coredns", "ports": ports}]},
+        "spec": {
+            "containers": [{"name": "coredns", "image": "registry.k8s.io/coredns/coredns", "ports": ports}]
+        },
     }

@@ -10,7 +10,7 @@ from labkit.course.results import CheckResult, Status
 from labkit.course.steps import Chapter, FlowPattern, Step, WrongAnswer
 from labkit.policy import Flow, World, decide
 
-Lister = Callable[[str, str | None], list[Mapping[str, Any]]]
+Lister = Callable[[str, str | None], list[dict[str, Any]]]
 Reply = frozenset[str]
 
 
@@ -55,10 +55,16 @@ def _at(obj: Any, path: str) -> Any:
 def judge_reply(step: Step, given: Reply | None, right: Reply) -> CheckResult:
     """Compare a reply with the right one; a catalogued wrong answer brings its own hint."""
     if not given:
-        return _result(step, Status.NOT_ATTEMPTED, message=f'Nothing was answered yet. Write your reply into lab.answer("{step.id}", ...).')
+        return _result(
+            step,
+            Status.NOT_ATTEMPTED,
+            message=f'Nothing was answered yet. Write your reply into lab.answer("{step.id}", ...).',
+        )
     if given == right:
         return _result(step, Status.PASS, message=step.praise)
-    known = next((wrong for wrong in step.wrong if wrong.answer is not None and reply(wrong.answer) == given), None)
+    known = next(
+        (wrong for wrong in step.wrong if wrong.answer is not None and reply(wrong.answer) == given), None
+    )
     if known:
         return _result(step, Status.FAIL, known.id, known.says)
     return _result(step, Status.FAIL, "other-answer", _how_far(given, right))
@@ -89,9 +95,18 @@ def judge_prediction(chapter: Chapter, step: Step, world: World, given: Mapping[
     asked = {flow: decision for flow, decision in decisions.items() if decision.defined}
     filled = {flow: said for flow, said in given.items() if flow in asked}
     if not filled:
-        return _result(step, Status.NOT_ATTEMPTED, message="No cell is filled in yet. Click on a cell of the table, or use the arrow keys and the space bar.")
+        return _result(
+            step,
+            Status.NOT_ATTEMPTED,
+            message="No cell is filled in yet. Click on a cell of the table, or use the arrow keys and the space bar.",
+        )
     if len(filled) < len(asked):
-        return _result(step, Status.FAIL, "unfinished", f"{len(asked) - len(filled)} of {len(asked)} cells are still empty. Fill in all of them, then check.")
+        return _result(
+            step,
+            Status.FAIL,
+            "unfinished",
+            f"{len(asked) - len(filled)} of {len(asked)} cells are still empty. Fill in all of them, then check.",
+        )
     wrong = [flow for flow, said in filled.items() if said != asked[flow].allowed]
     if not wrong:
         return _result(step, Status.PASS, message=step.praise)
@@ -99,12 +114,16 @@ def judge_prediction(chapter: Chapter, step: Step, world: World, given: Mapping[
     lines = [known.says] if known else []
     lines.append(f"{len(wrong)} of {len(asked)} cells differ from what happens:")
     for flow in wrong:
-        lines.append(f"{flow.source} → {flow.destination}, port {flow.port}: you said {'✓' if filled[flow] else '✗'}")
+        lines.append(
+            f"{flow.source} → {flow.destination}, port {flow.port}: you said {'✓' if filled[flow] else '✗'}"
+        )
         lines += [f"    {line}" for line in asked[flow].explain().splitlines()]
     return _result(step, Status.FAIL, known.id if known else "other-prediction", "\n".join(lines))
 
 
-def _known_prediction(chapter: Chapter, step: Step, world: World, given: Mapping[Flow, bool]) -> WrongAnswer | None:
+def _known_prediction(
+    chapter: Chapter, step: Step, world: World, given: Mapping[Flow, bool]
+) -> WrongAnswer | None:
     scope = Scope(world, chapter.namespaces)
     for wrong in step.wrong:
         said = {flow: word == "allow" for pattern, word in wrong.cells for flow in scope.flows(pattern)}
@@ -116,4 +135,13 @@ def _known_prediction(chapter: Chapter, step: Step, world: World, given: Mapping
 def _result(step: Step, status: Status, reason: str = "", message: str = "") -> CheckResult:
     title = "Your prediction" if step.predict else "Your answer"
     score = step.points if status is Status.PASS else 0
-    return CheckResult(step.id, "reply", title, status, score, step.points, reason or ("" if status is Status.PASS else status.value), message)
+    return CheckResult(
+        step.id,
+        "reply",
+        title,
+        status,
+        score,
+        step.points,
+        reason or ("" if status is Status.PASS else status.value),
+        message,
+    )

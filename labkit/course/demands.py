@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 import hashlib
 import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from labkit.course.steps import Demand, FlowPattern
@@ -56,7 +56,9 @@ class Scope:
         namespace, slash, name = text.partition("/")
         if not slash:
             return (text,)  # an address
-        return tuple(pod.key for pod in self.world.pods.values() if pod.on_network and _matches(pod, namespace, name))
+        return tuple(
+            pod.key for pod in self.world.pods.values() if pod.on_network and _matches(pod, namespace, name)
+        )
 
     def flows(self, pattern: FlowPattern) -> Iterator[Flow]:
         """Every flow of a pattern, without a pod's flows to itself: those no policy can stop."""
@@ -96,9 +98,10 @@ def demands(world: World, namespaces: Iterable[str], demand: Demand) -> Demands:
                 found.setdefault(flow, Demanded(flow, allow, rule, _can_probe(world, flow)))
     if demand.otherwise:
         for flow in _everything_else(scope, demand):
-            found.setdefault(flow, Demanded(flow, demand.otherwise == "allow", "otherwise", _can_probe(world, flow)))
+            found.setdefault(
+                flow, Demanded(flow, demand.otherwise == "allow", "otherwise", _can_probe(world, flow))
+            )
     return Demands(tuple(found.values()), tuple(missing))
-
 
 
 def _everything_else(scope: Scope, demand: Demand) -> Iterator[Flow]:
@@ -144,6 +147,7 @@ def _can_probe(world: World, flow: Flow) -> bool:
 def policy_digest(policies: Iterable[Mapping[str, Any]]) -> str:
     """A short name for the state of the policies: the same objects give the same digest, whatever their order."""
     entries = sorted(
-        json.dumps([p["metadata"].get("namespace"), p["metadata"]["name"], p.get("spec", {})], sort_keys=True) for p in policies
+        json.dumps([p["metadata"].get("namespace"), p["metadata"]["name"], p.get("spec", {})], sort_keys=True)
+        for p in policies
     )
     return hashlib.sha256("\n".join(entries).encode()).hexdigest()[:16]

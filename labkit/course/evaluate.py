@@ -17,7 +17,14 @@ from labkit.course.steps import Chapter, Demand, Imagined, Step
 from labkit.policy import Decision, Flow, Verdict, World, decide
 
 # The packet arrived, whatever the application then said: policy let it through.
-REACHED = {Verdict.OK, Verdict.REFUSED, Verdict.RESET, Verdict.FORBIDDEN, Verdict.UNAUTHENTICATED, Verdict.NOT_FOUND}
+REACHED = {
+    Verdict.OK,
+    Verdict.REFUSED,
+    Verdict.RESET,
+    Verdict.FORBIDDEN,
+    Verdict.UNAUTHENTICATED,
+    Verdict.NOT_FOUND,
+}
 SHOWN = 3  # flows named in a message; more would bury the first
 
 
@@ -73,7 +80,9 @@ def evaluate(
         wrong_ids[imagined.id] = violations(other, there.flows, {})
         drafts.append(_imagined_draft(imagined, wrong_ids[imagined.id]))
     worlds = {"": (world, chapter.namespaces)} | {
-        i.id: (imagine(world, i, chapter), _namespaces(chapter, i)) for i in step.imagine if any(w.world == i.id for w in step.wrong)
+        i.id: (imagine(world, i, chapter), _namespaces(chapter, i))
+        for i in step.imagine
+        if any(w.world == i.id for w in step.wrong)
     }
     known = diagnose(step, worlds, wrong_ids)
     share = step.points / len(drafts)
@@ -86,7 +95,11 @@ def imagine(world: World, imagined: Imagined, chapter: Chapter) -> World:
 
 
 def _namespaces(chapter: Chapter, imagined: Imagined) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((*chapter.namespaces, *(str(item["namespace"]) for item in imagined.add if "namespace" in item))))
+    return tuple(
+        dict.fromkeys(
+            (*chapter.namespaces, *(str(item["namespace"]) for item in imagined.add if "namespace" in item))
+        )
+    )
 
 
 def _added(item: Mapping[str, Any], chapter: Chapter) -> Mapping[str, Any]:
@@ -94,7 +107,11 @@ def _added(item: Mapping[str, Any], chapter: Chapter) -> Mapping[str, Any]:
         return item
     labels = dict(item.get("labels", {}))
     if "namespace" in item:
-        return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": item["namespace"], "labels": labels}}
+        return {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": item["namespace"], "labels": labels},
+        }
     namespace, name = item["pod"].split("/")
     ports = [{"containerPort": port, "protocol": protocol} for port, protocol in chapter.ports]
     return {
@@ -105,7 +122,9 @@ def _added(item: Mapping[str, Any], chapter: Chapter) -> Mapping[str, Any]:
     }
 
 
-def violations(world: World, flows: Iterable[Demanded], observations: Mapping[Flow, Observed]) -> list[Violation]:
+def violations(
+    world: World, flows: Iterable[Demanded], observations: Mapping[Flow, Observed]
+) -> list[Violation]:
     """The flows that do not do what is demanded. What Kubernetes leaves to implementations is never held against anybody."""
     found = []
     for item in flows:
@@ -154,18 +173,29 @@ class _Draft:
         )
 
 
-def _object_draft(wanted: Mapping[str, Any], get: Callable[[str, str | None, str], Mapping[str, Any] | None]) -> _Draft:
+def _object_draft(
+    wanted: Mapping[str, Any], get: Callable[[str, str | None, str], Mapping[str, Any] | None]
+) -> _Draft:
     found = get(wanted["kind"], wanted.get("namespace"), wanted["name"])
     labels = (found or {}).get("metadata", {}).get("labels", {})
-    good = found is not None and all(labels.get(key) == value for key, value in wanted.get("labels", {}).items())
+    good = found is not None and all(
+        labels.get(key) == value for key, value in wanted.get("labels", {}).items()
+    )
     if good and wanted.get("ready") and found is not None:
-        good = any(c["type"] == "Ready" and c["status"] == "True" for c in found.get("status", {}).get("conditions", ()))
+        good = any(
+            c["type"] == "Ready" and c["status"] == "True"
+            for c in found.get("status", {}).get("conditions", ())
+        )
     title = f"{wanted['kind']} {wanted.get('namespace', '')}/{wanted['name']}"
     if wanted.get("labels"):
         title += " has " + ", ".join(f"{key}={value}" for key, value in wanted["labels"].items())
     title += " and is ready" if wanted.get("ready") else ("" if wanted.get("labels") else " exists")
     check = wanted.get("id") or f"{wanted['kind']}-{wanted['name']}".lower()
-    return _Draft(check, title, Status.PASS) if good else _Draft(check, title, Status.FAIL, check, wanted["says"])
+    return (
+        _Draft(check, title, Status.PASS)
+        if good
+        else _Draft(check, title, Status.FAIL, check, wanted["says"])
+    )
 
 
 def _flow_drafts(demand: Demand, here: Demands, found: list[Violation]) -> list[_Draft]:
@@ -173,7 +203,9 @@ def _flow_drafts(demand: Demand, here: Demands, found: list[Violation]) -> list[
     titles = {
         "allow": "These must work",
         "deny": "These must not work",
-        "otherwise": "Everything else must fail" if demand.otherwise == "deny" else "Everything else must work",
+        "otherwise": "Everything else must fail"
+        if demand.otherwise == "deny"
+        else "Everything else must work",
     }
     asked = {"allow": bool(demand.allow), "deny": bool(demand.deny), "otherwise": bool(demand.otherwise)}
     for rule, title in titles.items():
@@ -182,7 +214,11 @@ def _flow_drafts(demand: Demand, here: Demands, found: list[Violation]) -> list[
         count = sum(item.rule == rule for item in here.flows)
         broken = [violation for violation in found if violation.demanded.rule == rule]
         if rule == "allow" and here.missing:
-            message = "There is no " + ", no ".join(here.missing) + ": these pods are needed here. Were they deleted or relabelled?"
+            message = (
+                "There is no "
+                + ", no ".join(here.missing)
+                + ": these pods are needed here. Were they deleted or relabelled?"
+            )
             drafts.append(_Draft(rule, title, Status.FAIL, "missing", message))
         else:
             drafts.append(_draft(rule, title, count, broken))
@@ -193,10 +229,17 @@ def _draft(check: str, title: str, count: int, broken: list[Violation]) -> _Draf
     if not broken:
         return _Draft(check, title, Status.PASS, message=f"{count} connections, as they should be.")
     evidence = tuple(_evidence(violation) for violation in broken)
-    if not any(violation.modelled for violation in broken) and not any(violation.demanded.allow for violation in broken):
+    if not any(violation.modelled for violation in broken) and not any(
+        violation.demanded.allow for violation in broken
+    ):
         # By the policies these must fail, and still they got through: that is not the learner's doing.
-        message = "The policies are right, but the cluster's network lets these through all the same. Does it enforce NetworkPolicy?\n"
-        return _Draft(check, title, Status.CANNOT_CHECK, "not-enforced", message + _sentences(broken), evidence)
+        message = (
+            "The policies are right, but the cluster's network lets these through all the same."
+            " Does it enforce NetworkPolicy?\n"
+        )
+        return _Draft(
+            check, title, Status.CANNOT_CHECK, "not-enforced", message + _sentences(broken), evidence
+        )
     reason = "blocked" if broken[0].demanded.allow else "open"
     return _Draft(check, title, Status.FAIL, reason, _sentences(broken), evidence)
 
@@ -229,7 +272,8 @@ def _sentences(broken: list[Violation]) -> str:
 
 
 def _telling(broken: list[Violation]) -> list[Violation]:
-    """The violations in the order in which a learner should hear of them: what was seen on the cluster first, one of each pair."""
+    """The violations in the order in which a learner should hear of them: what was seen on the cluster
+    first, one of each pair."""
     first: dict[tuple[str, str], Violation] = {}
     rest = []
     for violation in sorted(broken, key=lambda v: (not v.observed, not v.demanded.probe)):
@@ -245,7 +289,11 @@ def _what(violation: Violation) -> str:
     seen = violation.observation
     if violation.observed and seen is not None and seen.verdict is not None:
         return f"must {'work' if violation.demanded.allow else 'not work'}; tried on the cluster: {_in_words(seen.verdict)}"
-    return "must work, but the policies stop it" if violation.demanded.allow else "must not work, but the policies let it through"
+    return (
+        "must work, but the policies stop it"
+        if violation.demanded.allow
+        else "must not work, but the policies let it through"
+    )
 
 
 def _in_words(verdict: Verdict) -> str:

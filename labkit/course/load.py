@@ -61,7 +61,10 @@ def _schema_errors(data: Any) -> list[tuple[str, str]]:
         return []
     schema = json.loads(resources.files("labkit.course").joinpath("schema.json").read_text(encoding="utf-8"))
     errors = jsonschema.Draft202012Validator(schema).iter_errors(data)
-    return [(_dotted(error.absolute_path), error.message) for error in sorted(errors, key=lambda e: list(map(str, e.absolute_path)))]
+    return [
+        (_dotted(error.absolute_path), error.message)
+        for error in sorted(errors, key=lambda e: list(map(str, e.absolute_path)))
+    ]
 
 
 def _dotted(path: Sequence[Any]) -> str:
@@ -78,17 +81,35 @@ def _contradictions(data: Mapping[str, Any]) -> list[tuple[str, str]]:
     for index, step in enumerate(data.get("steps", ())):
         at = f"steps[{index}]"
         if step["id"] in seen:
-            found.append((f"{at}.id", f"a step named {step['id']!r} exists already; ids are unique in a chapter"))
+            found.append(
+                (f"{at}.id", f"a step named {step['id']!r} exists already; ids are unique in a chapter")
+            )
         seen.add(step["id"])
-        needs = {"predict": ("predict",), "answer": ("expect",), "apply": ("allow", "deny", "otherwise", "objects", "imagine")}
+        needs = {
+            "predict": ("predict",),
+            "answer": ("expect",),
+            "apply": ("allow", "deny", "otherwise", "objects", "imagine"),
+        }
         if not any(step.get(key) for key in needs[step["kind"]]):
-            found.append((at, f"a step of kind {step['kind']!r} needs one of: {', '.join(needs[step['kind']])}"))
+            found.append(
+                (at, f"a step of kind {step['kind']!r} needs one of: {', '.join(needs[step['kind']])}")
+            )
         worlds = {imagined.get("id", imagined["title"]) for imagined in step.get("imagine", ())}
         for number, wrong in enumerate(step.get("wrong", ())):
             if wrong.get("world") and wrong["world"] not in worlds:
-                found.append((f"{at}.wrong[{number}].world", f"no imagined world has the id or title {wrong['world']!r}"))
+                found.append(
+                    (
+                        f"{at}.wrong[{number}].world",
+                        f"no imagined world has the id or title {wrong['world']!r}",
+                    )
+                )
             if not any(key in wrong for key in ("opens", "closes", "answer", "cells")):
-                found.append((f"{at}.wrong[{number}]", "a wrong answer is recognised by one of: opens, closes, answer, cells"))
+                found.append(
+                    (
+                        f"{at}.wrong[{number}]",
+                        "a wrong answer is recognised by one of: opens, closes, answer, cells",
+                    )
+                )
     return found
 
 
@@ -121,7 +142,9 @@ def _step(data: Mapping[str, Any], ports: tuple[tuple[int, str], ...]) -> Step:
         imagine=tuple(_imagined(item, ports, demand) for item in data.get("imagine", ())),
         objects=tuple(data.get("objects", ())),
         predict=_patterns(data.get("predict", ()), ports),
-        expect=Expectation(expect["what"], {key: value for key, value in expect.items() if key != "what"}) if expect else None,
+        expect=Expectation(expect["what"], {key: value for key, value in expect.items() if key != "what"})
+        if expect
+        else None,
         choices=dict(data.get("choices", {})),
         wrong=tuple(_wrong(item, ports) for item in data.get("wrong", ())),
         praise=data.get("praise", "").strip(),
@@ -163,13 +186,17 @@ def _wrong(data: Mapping[str, Any], ports: tuple[tuple[int, str], ...]) -> Wrong
     )
 
 
-def _patterns(items: Sequence[Mapping[str, Any]], ports: tuple[tuple[int, str], ...]) -> tuple[FlowPattern, ...]:
+def _patterns(
+    items: Sequence[Mapping[str, Any]], ports: tuple[tuple[int, str], ...]
+) -> tuple[FlowPattern, ...]:
     return tuple(_pattern(item, ports) for item in items)
 
 
 def _pattern(item: Mapping[str, Any], ports: tuple[tuple[int, str], ...]) -> FlowPattern:
     named = [item["port"]] if "port" in item else item.get("ports", ())
-    return FlowPattern(_names(item["from"]), _names(item["to"]), tuple(_port(port) for port in named) or ports)
+    return FlowPattern(
+        _names(item["from"]), _names(item["to"]), tuple(_port(port) for port in named) or ports
+    )
 
 
 def _names(value: str | Sequence[str]) -> tuple[str, ...]:

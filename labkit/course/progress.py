@@ -1,4 +1,5 @@
-"""What a learner has done: one JSON file per learner, versioned, written whole and renamed into place, safe to read and to delete."""
+"""What a learner has done: one JSON file per learner, versioned, written whole and renamed into place, safe
+to read and to delete."""
 
 from __future__ import annotations
 

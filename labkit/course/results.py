@@ -21,8 +21,9 @@ class Status(enum.StrEnum):
 class CheckResult:
     """One condition of a step, judged.
 
-    `reason` is a stable identifier (the id of a catalogued wrong answer, or a general one such as "blocked"); `message` is for the
-    learner: what happened, why, what to think about; `detail` is for the instructor. `evidence` holds the flows that decided, as plain
+    `reason` is a stable identifier (the id of a catalogued wrong answer, or a general one such as "blocked");
+    `message` is for the learner: what happened, why, what to think about; `detail` is for the instructor. `evidence` holds the
+    flows that decided, as plain
     data. `mode` is "live" where the cluster was probed and "model" where only the engine answered.
     """
 
@@ -40,7 +41,10 @@ class CheckResult:
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready data."""
-        return asdict(self) | {"status": self.status.value, "evidence": [dict(item) for item in self.evidence]}
+        return asdict(self) | {
+            "status": self.status.value,
+            "evidence": [dict(item) for item in self.evidence],
+        }
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,9 @@ class StepResult:
             Status.NOT_ATTEMPTED: "not attempted",
             Status.CANNOT_CHECK: "cannot be checked now",
         }
-        lines = [f"{marks[self.status]} {self.title}: {words[self.status]} ({self.score:g} of {self.max_score:g} points)"]
+        lines = [
+            f"{marks[self.status]} {self.title}: {words[self.status]} ({self.score:g} of {self.max_score:g} points)"
+        ]
         if self.message:
             lines += ["", self.message]
         for check in self.checks:

@@ -21,8 +21,9 @@ class Kind(enum.StrEnum):
 class FlowPattern:
     """Some flows: every source × destination × port.
 
-    An endpoint is "namespace/pod", "namespace/key=value,..." (all pods with these labels), "namespace/*", "*" (all pods in scope),
-    "service:namespace/name" (destination only) or an IP address outside the cluster. A port is a number and a protocol.
+    An endpoint is "namespace/pod", "namespace/key=value,..." (all pods with these labels), "namespace/*", "*" (all
+    pods in scope), "service:namespace/name" (destination only) or an IP address outside the cluster. A port is a
+    number and a protocol.
     """
 
     sources: tuple[str, ...]
@@ -58,8 +59,9 @@ class Imagined:
 class WrongAnswer:
     """A mistake that people make, recognised by what it does, never by its text.
 
-    `opens`: flows that got through though they must not; `closes`: flows that fail though they must work; `world`: the imagined world in
-    which this shows (empty: the real one); `answer`: the value given, for questions; `cells`: predictions made, as (pattern, "allow" or "deny").
+    `opens`: flows that got through though they must not; `closes`: flows that fail though they must work;
+    `world`: the imagined world in which this shows (empty: the real one); `answer`: the value given, for questions;
+    `cells`: predictions made, as (pattern, "allow" or "deny").
     """
 
     id: str
@@ -104,7 +106,8 @@ class Step:
 class Chapter:
     """A notebook's steps, where its files are, and which part of the cluster it owns.
 
-    `namespaces` are the chapter's own: a reset may change policies there and nowhere else. `ports` are those probed by "otherwise".
+    `namespaces` are the chapter's own: a reset may change policies there and nowhere else. `ports` are those
+    probed by "otherwise".
     """
 
     id: str

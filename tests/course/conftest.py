@@ -19,7 +19,11 @@ DNS_POD = {
     "apiVersion": "v1",
     "kind": "Pod",
     "metadata": {"name": "coredns", "namespace": "kube-system", "labels": {"k8s-app": "kube-dns"}},
-    "spec": {"containers": [{"name": "coredns", "ports": [{"containerPort": 53, "protocol": p} for p in ("UDP", "TCP")]}]},
+    "spec": {
+        "containers": [
+            {"name": "coredns", "ports": [{"containerPort": 53, "protocol": p} for p in ("UDP", "TCP")]}
+        ]
+    },
 }
 
 

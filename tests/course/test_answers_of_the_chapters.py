@@ -1,4 +1,5 @@
-"""Every step, both ways round, by the model: its start fails, its solution and unusual right answers pass, each wrong answer fails with its hint."""
+"""Every step, both ways round, by the model: its start fails, its solution and unusual right answers pass,
+each wrong answer fails with its hint."""
 
 from __future__ import annotations
 
@@ -13,7 +14,6 @@ from labkit.course import Chapter, Status, Step
 from labkit.course.answers import cells, expected, judge_prediction, judge_reply, reply
 from labkit.course.evaluate import evaluate
 from labkit.course.steps import Kind
-
 from tests.course.conftest import ROOT, chapters, policies, written_answers
 
 DEMOS = ROOT / "clusters" / "demos"
@@ -79,19 +79,27 @@ def test_an_unusual_right_answer_passes(chapter: Chapter, step: Step, name: str,
 
 
 @pytest.mark.parametrize(("chapter", "step", "name", "items"), written("wrong"))
-def test_a_catalogued_wrong_answer_fails_with_its_own_hint(chapter: Chapter, step: Step, name: str, items: list[Any]) -> None:
+def test_a_catalogued_wrong_answer_fails_with_its_own_hint(
+    chapter: Chapter, step: Step, name: str, items: list[Any]
+) -> None:
     failed = [check for check in answered(chapter, step, items) if check.status is Status.FAIL]
     assert {check.reason for check in failed} == {name}, [check.message for check in failed]
 
 
 @pytest.mark.parametrize(("chapter", "step"), POLICY_STEPS, ids=name_of)
-def test_every_catalogued_wrong_answer_has_a_manifest_that_gives_it_and_a_right_one_stands_beside_it(chapter: Chapter, step: Step) -> None:
+def test_every_catalogued_wrong_answer_has_a_manifest_that_gives_it_and_a_right_one_stands_beside_it(
+    chapter: Chapter, step: Step
+) -> None:
     known = written_answers(chapter.id)["steps"].get(step.id, {})
     assert set(known.get("wrong", {})) == {wrong.id for wrong in step.wrong}
     assert known.get("right")
 
 
-@pytest.mark.parametrize(("chapter", "step"), [(c, s) for c, s in ALL if s.kind is Kind.ANSWER and s.expect.what not in ("field", "count")], ids=name_of)
+@pytest.mark.parametrize(
+    ("chapter", "step"),
+    [(c, s) for c, s in ALL if s.kind is Kind.ANSWER and s.expect.what not in ("field", "count")],
+    ids=name_of,
+)
 def test_replies_are_judged_by_what_the_world_says(chapter: Chapter, step: Step) -> None:
     cluster = begun(chapter, step)
     right = expected(chapter, step, cluster.snapshot(), lambda kind, namespace: cluster.list(kind, namespace))
@@ -114,7 +122,11 @@ def test_predictions_are_judged_by_the_model(chapter: Chapter, step: Step) -> No
     assert judge_prediction(chapter, step, world, {}).status is Status.NOT_ATTEMPTED
     assert judge_prediction(chapter, step, world, dict(list(truth.items())[1:])).reason == "unfinished"
     for wrong in step.wrong:
-        said = {flow: word == "allow" for pattern, word in wrong.cells for flow in Scope(world, chapter.namespaces).flows(pattern)}
+        said = {
+            flow: word == "allow"
+            for pattern, word in wrong.cells
+            for flow in Scope(world, chapter.namespaces).flows(pattern)
+        }
         result = judge_prediction(chapter, step, world, truth | said)
         assert (result.status, result.reason) == (Status.FAIL, wrong.id)
 
@@ -122,5 +134,8 @@ def test_predictions_are_judged_by_the_model(chapter: Chapter, step: Step) -> No
 def test_each_chapter_keeps_its_files_where_it_says() -> None:
     for chapter in chapters():
         assert chapter.folder == Path(ROOT / "notebooks" / chapter.id)
-        for file in (*(DEMOS / demo for demo in chapter.demo), *(chapter.folder / f for step in chapter.steps for f in step.start)):
+        for file in (
+            *(DEMOS / demo for demo in chapter.demo),
+            *(chapter.folder / f for step in chapter.steps for f in step.start),
+        ):
             assert list(yaml.safe_load_all(file.read_text()))

@@ -1,0 +1,140 @@
+"""Run one step's check: look at the cluster, try the flows, judge, keep the outcome. Reads only; never changes the cluster."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any, Protocol
+
+from labkit.course.answers import Reply, expected, judge_prediction, judge_reply
+from labkit.course.demands import policy_digest
+from labkit.course.evaluate import Observed, evaluate, flows_to_probe
+from labkit.course.progress import Progress
+from labkit.course.results import CheckResult, Status, StepResult
+from labkit.course.steps import Chapter, Kind, Step
+from labkit.policy import Flow, World
+
+Say = Callable[[str], None]
+
+
+class Subject(Protocol):
+    """What is checked: a running cluster, or one on paper."""
+
+    live: bool
+    why: str
+
+    def get(self, kind: str, name: str, namespace: str | None = None) -> Mapping[str, Any] | None:
+        """An object, or None."""
+
+    def list(self, kind: str, namespace: str | None = None) -> list[dict[str, Any]]:
+        """All objects of a kind."""
+
+    def snapshot(self) -> World:
+        """The objects that decide traffic."""
+
+
+Prober = Callable[[Iterable[Flow]], Mapping[Flow, Observed]]
+
+
+def check_step(
+    chapter: Chapter,
+    step: Step,
+    cluster: Subject,
+    progress: Progress,
+    *,
+    prober: Prober | None,
+    answer: Reply | None = None,
+    prediction: Mapping[Flow, bool] | None = None,
+    say: Say = lambda _: None,
+) -> StepResult:
+    """Judge a step now and record the outcome in the progress file.
+
+    `prober` tries flows on the cluster; None where it cannot be probed. `say` is told what happens, for a
+    progress line. A cluster that does
+    not answer gives CANNOT_CHECK, never a failure and never an exception.
+    """
+    started, clock = datetime.now(UTC), time.monotonic()
+    observations: Mapping[Flow, Observed] = {}
+    digest = ""
+    try:
+        say("Looking at the cluster ...")
+        world = cluster.snapshot()
+        digest = current_digest(cluster, chapter)
+        if step.kind is Kind.ANSWER:
+            right = expected(chapter, step, world, cluster.list)
+            checks = [judge_reply(step, answer, right)]
+        elif step.kind is Kind.PREDICT:
+            checks = [judge_prediction(chapter, step, world, prediction or {})]
+        elif _untouched(chapter, step, progress, digest):
+            checks = [_not_attempted(step)]
+        else:
+            flows = flows_to_probe(chapter, step, world)
+            if prober is not None and flows:
+                say(f"Trying {len(flows)} connections on the cluster ...")
+                observations = prober(flows)
+            say("Comparing with what the step asks for ...")
+            checks = evaluate(
+                chapter,
+                step,
+                world,
+                observations,
+                get=lambda kind, ns, name: cluster.get(kind, name, ns),
+                mode="live" if prober else "model",
+            )
+    except ConnectionError as error:
+        checks = [_cannot_check(step, str(error))]
+    known = progress.step(chapter.id, step.id)
+    result = StepResult(
+        chapter=chapter.id,
+        step=step.id,
+        title=step.title,
+        checks=tuple(checks),
+        message=_first_sentence(step, checks),
+        hint_level_used=known["hints"],
+        attempts=known["attempts"] + any(check.status in (Status.PASS, Status.FAIL) for check in checks),
+        duration_ms=round((time.monotonic() - clock) * 1000),
+        policy_digest=digest,
+        labkit_version=version("labkit"),
+        started_at=started.isoformat(timespec="milliseconds"),
+        observations=observations,
+    )
+    progress.record_result(chapter.id, step.id, result.to_dict())
+    return result
+
+
+def current_digest(cluster: Subject, chapter: Chapter) -> str:
+    """A short name for the policies in the chapter's namespaces, as they are now."""
+    return policy_digest(
+        policy for namespace in chapter.namespaces for policy in cluster.list("NetworkPolicy", namespace)
+    )
+
+
+def _untouched(chapter: Chapter, step: Step, progress: Progress, digest: str) -> bool:
+    """Nothing has changed since `lab.start`. Steps that ask for objects say by themselves what is missing."""
+    return not step.objects and progress.step(chapter.id, step.id).get("start_digest") == digest
+
+
+def _not_attempted(step: Step) -> CheckResult:
+    message = "Nothing has changed since the step began. Apply your policy first, then check again."
+    return CheckResult(
+        step.id, "attempt", "Your turn", Status.NOT_ATTEMPTED, 0, step.points, "not_attempted", message
+    )
+
+
+def _cannot_check(step: Step, message: str) -> CheckResult:
+    title = "The cluster does not answer"
+    return CheckResult(
+        step.id, "cluster", title, Status.CANNOT_CHECK, 0, step.points, "cluster-down", message
+    )
+
+
+def _first_sentence(step: Step, checks: list[CheckResult]) -> str:
+    """What is said before the details: the praise, or the hint that belongs to the mistake."""
+    if all(check.status is Status.PASS for check in checks):
+        return step.praise
+    if step.kind is not Kind.APPLY:
+        return ""  # the check itself says it
+    known = {wrong.id: wrong.says for wrong in step.wrong}
+    return next((known[check.reason] for check in checks if check.reason in known), "")

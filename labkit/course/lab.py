@@ -1,0 +1,333 @@
+"""`Lab`: the face of a chapter in a notebook. Each method is one thing that a learner does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from labkit.course import display
+from labkit.course.answers import Reply, cells, reply
+from labkit.course.checking import Subject, check_step, current_digest
+from labkit.course.connect import connect, default_namespaces
+from labkit.course.demands import Scope
+from labkit.course.evaluate import Observed
+from labkit.course.load import load_chapter
+from labkit.course.places import chapter_folder, home, manifest, root
+from labkit.course.progress import Progress
+from labkit.course.results import StepResult
+from labkit.course.steps import FlowPattern, Kind, Step
+from labkit.policy import Flow, World, decide
+
+READY_SECONDS = 180  # for images that have to be pulled first, on a cluster that pulls
+
+
+class LearnerError(Exception):
+    """Something was asked that cannot be done; shown to the learner as this one message, never as a traceback."""
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython's hook for errors that speak for themselves.
+        return [f"✗ {self}"]
+
+
+class Lab:
+    """A chapter on the learner's cluster.
+
+    chapter: the name of its folder, for example "02-and-or". cluster: anything like
+    `labkit.cluster.Cluster`; by default the one that
+    KUBECONFIG or the running lab names, and a cluster on paper where this machine can run none.
+    """
+
+    current: Lab | None = None  # what the %%apply magic works on
+
+    def __init__(
+        self, chapter: str, *, cluster: Subject | None = None, progress: Progress | None = None
+    ) -> None:
+        try:
+            self.chapter = load_chapter(chapter_folder(chapter))
+            self.cluster: Any = cluster if cluster is not None else connect()
+        except Exception as error:
+            raise _for_learner(error) from None
+        self._progress = progress or Progress.of(home())
+        self._answers: dict[str, Reply] = {}
+        self._predictions: dict[str, dict[Flow, bool]] = {}
+        self._last_drawn: World | None = None
+        Lab.current = self
+
+    # -- beginning ---------------------------------------------------------------------------------------------------------------
+
+    def setup(self) -> None:
+        """Install the chapter's demo and wait until it runs. Running it again does no harm."""
+        display.say(
+            f"{self.chapter.title}: about {self.chapter.minutes} minutes, {len(self.chapter.steps)} steps."
+        )
+        display.say(self.cluster.describe() if self.cluster.live else self.cluster.why)
+        with self._learner_errors():
+            self._install_demo()
+            self._wait_until_ready()
+            pods = self._scope().pods
+            display.say(f"Ready: {len(pods)} pods in {', '.join(self.chapter.namespaces)}.")
+
+    def start(self, step_id: str) -> Any:
+        """Put a step's starting state in force, and show its task. Your own policies of this chapter's namespaces are removed."""
+        step = self._step(step_id)
+        with self._learner_errors():
+            self._to_start(step)
+        return display.task(self.chapter, step, self._progress.step(self.chapter.id, step.id))
+
+    def reset(self, step_id: str) -> Any:
+        """Put a step back to its beginning: its demo, its policies, and none of yours."""
+        step = self._step(step_id)
+        with self._learner_errors():
+            self._install_demo()
+            self._wait_until_ready()
+            self._to_start(step)
+        self._answers.pop(step.id, None)
+        self._predictions.pop(step.id, None)
+        display.say(f"Step {step.id} is at its beginning again.")
+
+    # -- doing -------------------------------------------------------------------------------------------------------------------
+
+    def apply(self, text: str, *, source: str = "<yaml>", namespace: str = "default") -> None:
+        """Apply YAML as `kubectl apply` does, and say what was created or changed. The %%apply magic calls this."""
+        with self._learner_errors():
+            display.applied(
+                self.cluster,
+                self.cluster.apply(text, source=source, namespace=namespace),
+                text,
+                source,
+                self.chapter,
+            )
+
+    def predict(self, step_id: str, said: Mapping[str, str] | None = None) -> Any:
+        """Fill in a step's table before you look. In a notebook, click; or give a mapping such as
+        {"shop/front -> office/laptop": "allow"}."""
+        step = self._step(step_id)
+        if step.kind is not Kind.PREDICT:
+            raise LearnerError(f"Step {step_id} asks for no prediction.")
+        world = self._snapshot()
+        asked = cells(self.chapter, step, world)
+        kept = self._predictions.setdefault(step.id, {})
+        for text, word in (said or {}).items():
+            kept.update(dict.fromkeys(self._flows(step, world, text), _yes_or_no(word)))
+        return display.prediction(world, asked, kept)
+
+    def answer(self, step_id: str, value: Any) -> None:
+        """Reply to a step's question: one value, or a list of names."""
+        step = self._step(step_id)
+        if step.kind is not Kind.ANSWER:
+            raise LearnerError(f"Step {step_id} asks no question.")
+        given = reply(value)
+        self._answers[step.id] = frozenset() if given <= {"?", "..."} else given
+        display.say(f"Your answer: {', '.join(sorted(given)) or 'nothing yet'}")
+
+    def check(self, step_id: str) -> Any:
+        """Check a step now: what your cluster does, against what the step asks for. A check changes nothing."""
+        step = self._step(step_id)
+        return display.check_panel(self, step)
+
+    def run_check(self, step_id: str, say: display.Say = lambda _: None) -> StepResult:
+        """The check itself, as data; `say` is told how it goes on."""
+        step = self._step(step_id)
+        return check_step(
+            self.chapter,
+            step,
+            self.cluster,
+            self._progress,
+            prober=self._probe if self.cluster.live else None,
+            answer=self._answers.get(step.id),
+            prediction=self._predictions.get(step.id),
+            say=say,
+        )
+
+    def hint(self, step_id: str) -> Any:
+        """The next hint of a step. They come one at a time, from a nudge to a manifest with blanks; none costs points."""
+        step = self._step(step_id)
+        return display.hint(step, self.next_hint(step_id))
+
+    def next_hint(self, step_id: str) -> int:
+        """Take one hint more and give how many are open now."""
+        step = self._step(step_id)
+        level: int = min(self._progress.step(self.chapter.id, step.id)["hints"] + 1, len(step.hints))
+        self._progress.record(self.chapter.id, step.id, hints=level)
+        return level
+
+    def solve(self, step_id: str) -> None:
+        """Carry out the solution of a step. The solutions lie in the folder `solutions`, if your instructor left them there."""
+        step = self._step(step_id)
+        folder = root() / "solutions" / self.chapter.id
+        manifest_file, code_file = folder / f"{step.id}.yaml", folder / f"{step.id}.py"
+        if manifest_file.exists():
+            self.apply(manifest_file.read_text(encoding="utf-8"), source=f"solutions/{step.id}.yaml")
+        elif code_file.exists():
+            display.say(code_file.read_text(encoding="utf-8"))
+        else:
+            raise LearnerError(f"There is no solution of {step.id} in {folder}.")
+
+    def progress(self) -> Any:
+        """Which steps are done, with their points."""
+        return display.progress(
+            self.chapter,
+            {step.id: self._progress.step(self.chapter.id, step.id) for step in self.chapter.steps},
+        )
+
+    # -- looking -----------------------------------------------------------------------------------------------------------------
+
+    def graph(self, *, port: int | None = None, focus: str | None = None, everything: bool = False) -> Any:
+        """Draw who may talk to whom, as the policies say. What differs from the last picture is marked.
+
+        port: only this one. focus: only the connections of one pod. everything: all namespaces, not just this chapter's.
+        """
+        world = self._snapshot(everything)
+        before, self._last_drawn = self._last_drawn, world
+        return display.graph(world, self._ports(port), previous=before, focus=focus)
+
+    def table(self, *, port: int | None = None, probe: bool = True) -> Any:
+        """The truth table: what the policies say and what the cluster did, side by side. Trying takes a few seconds."""
+        world = self._snapshot()
+        pods = [pod.key for pod in Scope(world, self.chapter.namespaces).pods]
+        ports = self._ports(port)
+        served = {(pod.key, p.port, p.protocol) for pod in world.pods.values() for p in pod.ports}
+        flows = [Flow(a, b, *p) for a in pods for b in pods for p in ports if a != b and (b, *p) in served]
+        observed = self._probe(flows) if probe and self.cluster.live else {}
+        return display.table(world, ports, observed, note="" if self.cluster.live else self.cluster.why)
+
+    def why(self, source: str, destination: str, port: int, protocol: str = "TCP") -> Any:
+        """Why a connection is allowed or not: both halves, every policy that had a say, and the line that decided."""
+        world = self._snapshot(everything=True)
+        return display.why(
+            [decide(world, flow) for flow in self._one_flow(world, source, destination, port, protocol)]
+        )
+
+    def observe(self, source: str, destination: str, port: int, protocol: str = "TCP") -> Any:
+        """Try a connection on the cluster, from the source pod itself, and show what came back."""
+        world = self._snapshot(everything=True)
+        if not self.cluster.live:
+            raise LearnerError(self.cluster.why)
+        return display.observed(self._probe(self._one_flow(world, source, destination, port, protocol)))
+
+    # -- inside ------------------------------------------------------------------------------------------------------------------
+
+    def _step(self, step_id: str) -> Step:
+        try:
+            return self.chapter.step(step_id)
+        except KeyError as error:
+            raise LearnerError(str(error.args[0])) from None
+
+    def _scope(self) -> Scope:
+        return Scope(self.cluster.snapshot(), self.chapter.namespaces)
+
+    def _snapshot(self, everything: bool = False) -> World:
+        with self._learner_errors():
+            world: World = self.cluster.snapshot()
+        if everything:
+            return world
+        return default_namespaces(world, self.chapter.namespaces)
+
+    def _ports(self, port: int | None) -> list[tuple[int, str]]:
+        return [item for item in self.chapter.ports if port in (None, item[0])] or [(port or 0, "TCP")]
+
+    def _flows(self, step: Step, world: World, text: str) -> list[Flow]:
+        source, arrow, destination = text.replace("→", "->").partition("->")
+        if not arrow:
+            raise LearnerError(f'Write a prediction as "namespace/pod -> namespace/pod", not as {text!r}.')
+        ports = {flow.port: None for flow in cells(self.chapter, step, world)}
+        pattern = FlowPattern(
+            (source.strip(),), (destination.strip(),), tuple((port, "TCP") for port in ports)
+        )
+        found = list(Scope(world, self.chapter.namespaces).flows(pattern))
+        if not found:
+            raise LearnerError(
+                f"{text!r}: there are no such pods. The pods are: {', '.join(p.key for p in self._scope().pods)}"
+            )
+        return found
+
+    def _one_flow(self, world: World, source: str, destination: str, port: int, protocol: str) -> list[Flow]:
+        scope = Scope(world, self.chapter.namespaces)
+        pattern = FlowPattern((source,), (destination,), ((port, protocol),))
+        flows = list(scope.flows(pattern))
+        if not flows:
+            missing = [f"there is no {text}" for text in scope.missing(pattern)]
+            reason = ", ".join(missing) or "that is one and the same pod"
+            raise LearnerError(f"No connection from {source} to {destination} can be tried: {reason}.")
+        return flows
+
+    def _probe(self, flows: Iterable[Flow]) -> Mapping[Flow, Observed]:
+        from labkit.traffic import probe
+
+        found: Mapping[Flow, Observed] = probe(self.cluster, list(flows))
+        return found
+
+    def _install_demo(self) -> None:
+        for name in self.chapter.demo:
+            path = manifest(self.chapter.folder, name)
+            self.cluster.apply(path.read_text(encoding="utf-8"), source=path.name)
+
+    def _wait_until_ready(self) -> None:
+        if self.cluster.live:
+            self.cluster.wait_until_ready(self.chapter.namespaces, timeout=READY_SECONDS)
+
+    def _to_start(self, step: Step) -> None:
+        """The step's policies and no others, in the chapter's namespaces; remembered, to tell later whether anything was done."""
+        start: list[tuple[Path, str]] = [
+            (path, path.read_text(encoding="utf-8"))
+            for path in (manifest(self.chapter.folder, n) for n in step.start)
+        ]
+        kept = {
+            (obj["metadata"]["namespace"], obj["metadata"]["name"])
+            for _, text in start
+            for obj in display.objects(text)
+        }
+        for namespace in self.chapter.namespaces:
+            for policy in self.cluster.list("NetworkPolicy", namespace):
+                if (namespace, policy["metadata"]["name"]) not in kept:
+                    self.cluster.delete("NetworkPolicy", policy["metadata"]["name"], namespace)
+        for path, text in start:
+            self.cluster.apply(text, source=path.name)
+        self._progress.record(
+            self.chapter.id, step.id, start_digest=current_digest(self.cluster, self.chapter)
+        )
+
+    def _learner_errors(self) -> display.LearnerErrors:
+        return display.LearnerErrors(_for_learner)
+
+
+def _for_learner(error: Exception) -> Exception:
+    """An error as a learner should see it; our own mistakes stay what they are."""
+    from labkit.course.load import AuthorError
+    from labkit.course.places import NotFoundError
+    from labkit.policy import PolicyError, WorldError, yamlseam
+
+    told: tuple[type[Exception], ...] = (
+        AuthorError,
+        NotFoundError,
+        PolicyError,
+        WorldError,
+        yamlseam.YamlError,
+        ConnectionError,
+    )
+    known: tuple[type[Exception], ...] = (*told, *_cluster_errors())
+    return LearnerError(str(error)) if isinstance(error, known) else error
+
+
+def _cluster_errors() -> tuple[type[Exception], ...]:
+    from labkit.cluster import ClusterError
+
+    return (ClusterError,)
+
+
+def _yes_or_no(word: str | bool) -> bool:
+    known = {
+        "allow": True,
+        "yes": True,
+        "✓": True,
+        "true": True,
+        "deny": False,
+        "no": False,
+        "✗": False,
+        "false": False,
+    }
+    try:
+        return known[str(word).strip().lower()]
+    except KeyError:
+        raise LearnerError(f'A prediction is "allow" or "deny", not {word!r}.') from None

@@ -1,0 +1,115 @@
+// Prints, as JSON, how Kubernetes' protobuf encoding numbers the fields of the kinds that the embedded API server
+// serves. OpenAPI does not say it, and kubectl sends some objects in that encoding. It is read from the struct tags
+// of the real types:
+//
+//	go run . < group-version-kinds.txt > protobuf.json     (scripts/update_schemas.py --protobuf does that)
+//
+// Input: one kind a line, "GROUP VERSION KIND", the core group as "-". Output: {"kinds": {"apps/v1 Deployment":
+// "k8s.io/api/apps/v1.Deployment", ...}, "messages": {NAME: [[number, JSON name, type], ...]}}. A type is a word
+// (string, bytes, int, bool, double, time, quantity, int-or-string, raw), [NAME] for a message, {"list": T},
+// {"map": T}. An empty JSON name says that the message's fields are written in place.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/kubernetes/scheme"
+)
+
+var words = map[string]string{
+	"k8s.io/apimachinery/pkg/apis/meta/v1.Time":       "time",
+	"k8s.io/apimachinery/pkg/apis/meta/v1.MicroTime":  "time",
+	"k8s.io/apimachinery/pkg/apis/meta/v1.FieldsV1":   "raw",
+	"k8s.io/apimachinery/pkg/api/resource.Quantity":   "quantity",
+	"k8s.io/apimachinery/pkg/util/intstr.IntOrString": "int-or-string",
+	"k8s.io/apimachinery/pkg/runtime.RawExtension":    "raw",
+}
+
+var messages = map[string][]any{}
+
+func name(t reflect.Type) string { return t.PkgPath() + "." + t.Name() }
+
+func describe(t reflect.Type) any {
+	if word, ok := words[name(t)]; ok {
+		return word
+	}
+	switch t.Kind() {
+	case reflect.Pointer:
+		return describe(t.Elem())
+	case reflect.String:
+		return "string"
+	case reflect.Bool:
+		return "bool"
+	case reflect.Int, reflect.Int32, reflect.Int64, reflect.Uint32, reflect.Uint8, reflect.Uint16, reflect.Uint64:
+		return "int"
+	case reflect.Float64, reflect.Float32:
+		return "double"
+	case reflect.Slice:
+		if t.Elem().Kind() == reflect.Uint8 {
+			return "bytes"
+		}
+		if t.Name() != "" { // a named list is a message with one field, items
+			messages[name(t)] = []any{[]any{1, "", map[string]any{"list": describe(t.Elem())}}}
+			return []any{name(t)}
+		}
+		return map[string]any{"list": describe(t.Elem())}
+	case reflect.Map:
+		return map[string]any{"map": describe(t.Elem())}
+	case reflect.Struct:
+		visit(t)
+		return []any{name(t)}
+	}
+	panic(fmt.Sprint("no word for ", t))
+}
+
+func visit(t reflect.Type) {
+	if _, seen := messages[name(t)]; seen {
+		return
+	}
+	messages[name(t)] = nil
+	fields := []any{}
+	for i := 0; i < t.NumField(); i++ {
+		field := t.Field(i)
+		tag := strings.Split(field.Tag.Get("protobuf"), ",")
+		if len(tag) < 2 {
+			continue
+		}
+		number, err := strconv.Atoi(tag[1])
+		if err != nil {
+			panic(err)
+		}
+		jsonName := strings.Split(field.Tag.Get("json"), ",")[0]
+		if jsonName == "-" {
+			continue
+		}
+		fields = append(fields, []any{number, jsonName, describe(field.Type)})
+	}
+	messages[name(t)] = fields
+}
+
+func main() {
+	kinds := map[string]string{}
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		parts := strings.Fields(lines.Text())
+		group := strings.TrimPrefix(parts[0], "-")
+		gvk := schema.GroupVersionKind{Group: group, Version: parts[1], Kind: parts[2]}
+		object, err := scheme.Scheme.New(gvk)
+		if err != nil {
+			continue // options of streams and the like have no body
+		}
+		t := reflect.TypeOf(object).Elem()
+		visit(t)
+		kinds[gvk.GroupVersion().String()+" "+gvk.Kind] = name(t)
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(map[string]any{"kinds": kinds, "messages": messages}); err != nil {
+		panic(err)
+	}
+}
