@@ -439,9 +439,7 @@ class Api:
             forbidden(
                 "metadata.finalizers",
                 "no new finalizers can be added if the object is being deleted, found new finalizers "
-                 "[]string{"
-                + ", ".join(f'"{item}"' for item in added)
-                + "}",
+                "[]string{" + ", ".join(f'"{item}"' for item in added) + "}",
             )
         ]
 

@@ -254,7 +254,7 @@ def _owner_references(references: list[dict[str, Any]], field: str) -> list[Fiel
                 field,
                 references,
                 "Only one reference can have Controller set to true. Found "
-                 f'"true" in references for {controllers[0]} and {controllers[1]}',
+                f'"true" in references for {controllers[0]} and {controllers[1]}',
             )
         )
     return errors

@@ -1,0 +1,131 @@
+"""Patches: strategic merge, JSON merge, JSON patch, and server-side apply."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import jsonpatch
+from jsonpointer import JsonPointerException
+
+from labkit.pocket.api.errors import ApiError, bad_request, failure
+from labkit.pocket.api.registry import Resource
+from labkit.pocket.api.request import Options
+from labkit.pocket.api.schema import Node
+from labkit.pocket.api.store import clone
+from labkit.pocket.api.strategic import PatchMistake, strategic_merge
+
+if TYPE_CHECKING:
+    from labkit.pocket.api.api import Api
+
+Obj = dict[str, Any]
+
+log = logging.getLogger(__name__)
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, APPLY_PATCH)
+
+
+def apply_patch(node: Node | None, patch_type: str, current: Obj, body: Any) -> Obj:
+    """The object that a patch makes of `current` (which stays as it is). Raises ApiError (400, 415, 422)."""
+    if patch_type == JSON_PATCH:
+        return _json_patch(current, body)
+    if patch_type not in (MERGE_PATCH, STRATEGIC_PATCH):
+        raise failure(415, "UnsupportedMediaType", "415: Unsupported Media Type")
+    if not isinstance(body, dict):
+        if body is None:
+            raise bad_request("Invalid JSON Patch")
+        kind = {list: "array", str: "string", bool: "bool"}.get(type(body), "number")
+        raise bad_request(
+            f"error decoding patch: json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+        )
+    if patch_type == MERGE_PATCH:
+        merged: Obj = merge(current, body)
+        return merged
+    if node is None:
+        raise failure(415, "UnsupportedMediaType", "415: Unsupported Media Type")
+    try:
+        return strategic_merge(node, current, body)
+    except PatchMistake as error:
+        refusal = failure(500, "", str(error))
+        del refusal.status["reason"]
+        raise refusal from None
+
+
+def merge(current: Any, patch: Any) -> Any:
+    """RFC 7386: null removes, objects merge, everything else replaces."""
+    if not isinstance(patch, dict):
+        return clone(patch)
+    result = dict(current) if isinstance(current, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge(result.get(key), value)
+    return result
+
+
+def _json_patch(current: Obj, body: Any) -> Obj:
+    if not isinstance(body, list):
+        kind = "object" if isinstance(body, dict) else "string"
+        raise bad_request(
+            f"error decoding patch: json: cannot unmarshal {kind} into Go value of type []handlers.jsonPatchOp"
+        )
+    try:
+        result = jsonpatch.JsonPatch(body).apply(clone(current))
+    except jsonpatch.JsonPatchTestFailed as error:
+        raise _unprocessable(f"testing value failed: {error}") from None
+    except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, KeyError) as error:
+        raise _unprocessable(_pointer_words(body, error)) from None
+    if not isinstance(result, dict):
+        raise bad_request("the patch leaves no object")
+    return result
+
+
+def _pointer_words(body: list[Any], error: Exception) -> str:
+    for operation in body:
+        if isinstance(operation, dict) and operation.get("op") in ("remove", "replace"):
+            return f"{operation['op']} operation does not apply: doc is missing path: {operation.get('path')}: missing value"
+    return str(error)
+
+
+def _unprocessable(message: str) -> ApiError:
+    # A real server hides the reason behind this sentence; ours is in the log.
+    log.debug("JSON patch refused: %s", message)
+    return failure(422, "Invalid", "the server rejected our request due to an error in our request")
+
+
+def patch_object(
+    api: Api,
+    resource: Resource,
+    name: str,
+    namespace: str | None,
+    patch_type: str,
+    body: Any,
+    subresource: str | None,
+    force: bool,
+    options: Options,
+) -> Obj:
+    """Patch an object and write it; see Api.patch."""
+    if patch_type == APPLY_PATCH:
+        from labkit.pocket.api.serverside import apply
+
+        return apply(api, resource, name, namespace, body, subresource, force, options)
+    current = api.get(resource, name, namespace)
+    node = api.schemas.kind(resource.group, resource.version, resource.kind)
+    patched = apply_patch(node, patch_type, current, body)
+    metadata = patched.get("metadata")
+    if not isinstance(metadata, dict):
+        raise bad_request(f"{resource.kind} without metadata")
+    if metadata.get("name") != name:
+        raise bad_request(
+            f"the name of the object ({metadata.get('name')}) does not match the name on the URL ({name})"
+        )
+    if resource.namespaced and metadata.get("namespace") != current["metadata"]["namespace"]:
+        raise bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    return api.update(resource, patched, subresource=subresource, options=options)

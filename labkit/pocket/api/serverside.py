@@ -1,0 +1,1 @@
+"""Server-side apply: fields have owners, and taking one over needs force."""
