@@ -86,7 +86,7 @@ class PodIndex:
     def book(
         self, family: Family, profile: Profile, externals: tuple[Address, ...], make: Callable[..., B]
     ) -> B:
-        """What `make(index, family, profile, externals)` gives, kept for as long as the pods stay the same."""
+        """What `make(index, family, profile, externals)` gives, kept while the pods stay the same."""
         key = (family, profile, externals)
         if key not in self._books:
             self._books[key] = make(self, family, profile, externals)

@@ -6,32 +6,18 @@ defined.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from .decision import Decision, Half, Why
+from .decision import Decision
 from .ends import End, family_of, find_destination, find_source, name_family
-from .flow import PROTOCOLS, Direction, Family, Flow, Verdict
-from .match import Attempt, Party, half
-from .model import Address, Node, Pod
+from .flow import Family, Flow, Verdict
+from .judge import exempt_halves, judge, undefined
 from .profile import KINDNET, Profile
+from .readings import readings_between, through_nodes, through_service
 from .services import Backend, Backends, backends_at, backends_of
 from .world import World
 
-_ADDRESS_STEPS = (Why.ADDRESS_MATCHES, Why.OUTSIDE_BLOCK, Why.EXCEPTED)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One of the ways in which an implementation may see a flow. `because` names the open question it
-    answers.
-    """
-
-    egress: Attempt
-    ingress: Attempt
-    egress_exempt: str = ""
-    ingress_exempt: str = ""
-    because: str = ""
+_HAIRPIN = "whether policy covers a pod that reaches itself through a Service is left to the implementation"
 
 
 def decide(world: World, flow: Flow, profile: Profile = KINDNET) -> Decision:
@@ -42,6 +28,9 @@ def decide(world: World, flow: Flow, profile: Profile = KINDNET) -> Decision:
     source = find_source(world, flow.source)
     service, destination = find_destination(world, flow.destination)
     if service is not None:
+        if source.pod is None and source.node_object is None:
+            note = f"Service {service.key} has no address that can be reached from outside the cluster"
+            return undefined(flow, Verdict.TIMEOUT, note)
         return _decide_backends(world, profile, flow, source, backends_of(world, service, flow))
     assert destination is not None
     if destination.pod is None:
@@ -52,106 +41,23 @@ def decide(world: World, flow: Flow, profile: Profile = KINDNET) -> Decision:
 
 
 def _decide_direct(world: World, profile: Profile, flow: Flow, source: End, destination: End) -> Decision:
-    stop = _not_connectable(flow, source, destination)
-    if stop is not None:
-        return stop
     family = family_of(source, destination, flow.family)
-    if family is None:
-        return _undefined(flow, Verdict.TIMEOUT, _no_family(flow, source, destination))
+    note = _no_connection(flow, source, destination, family)
+    if note:
+        verdict = Verdict.OK if source.pod is None and destination.pod is None else Verdict.TIMEOUT
+        return undefined(flow, verdict, note)
+    assert family is not None
     if source.pod is not None and source.pod == destination.pod:
-        reason = "a pod can always reach itself at its own address, whatever the policies say"
-        halves = _exempt_halves(source.name, destination.name, reason)
-        return Decision(flow, Verdict.OK, True, "", *halves)
-    decision = _judge(world, profile, flow, _readings(world, source, destination, flow, family))
+        reason = "a pod always reaches itself at its own address, whatever the policies say"
+        return Decision(flow, Verdict.OK, True, "", *exempt_halves(source.name, destination.name, reason))
+    readings = readings_between(world, source, destination, family, flow.port, flow.protocol)
+    decision = judge(world, profile, flow, readings)
     return _with_family_note(world, profile, decision, source, destination)
-
-
-def _readings(
-    world: World, source: End, destination: End, flow: Flow, family: Family, *, port: int | None = None
-) -> list[Reading]:
-    """The readings of a flow between two ends without a Service between them; the commonest first."""
-    start, end = source.party(family), destination.party(family)
-    attempt = Attempt(start, end, flow.port if port is None else port, flow.protocol)
-    readings = [Reading(attempt, attempt)]
-    from_node, to_node = source.node(world), destination.node(world)
-    if from_node is not None and destination.pod is not None and not destination.pod.host_network:
-        same = _same_node(world, from_node, destination.pod)
-        exempt = f"{start.name} is on the pod's own node, and a node always reaches its pods (kubelet probes need it)"
-        if same:
-            readings = [replace(readings[0], ingress_exempt=exempt)]
-        elif same is None:
-            readings.append(
-                replace(
-                    readings[0], ingress_exempt=exempt, because="whether the node runs this pod is not known"
-                )
-            )
-    if to_node is not None and source.pod is not None and not source.pod.host_network:
-        if _same_node(world, to_node, source.pod) is not False:
-            because = (
-                "whether policy covers traffic from a pod to its own node differs between implementations"
-            )
-            exempt = "traffic to the pod's own node is not policed by some implementations"
-            readings += [
-                replace(reading, egress_exempt=exempt, because=because) for reading in list(readings)
-            ]
-    if _is_host_network(source) or _is_host_network(destination):
-        full = Attempt(
-            source.party(family, as_pod=True),
-            destination.party(family, as_pod=True),
-            attempt.port,
-            flow.protocol,
-        )
-        because = "Kubernetes does not define whether policy covers pods on the host network"
-        readings.append(Reading(full, full, because=because))
-    return readings
-
-
-def _judge(
-    world: World, profile: Profile, flow: Flow, readings: Sequence[Reading], first_note: str = ""
-) -> Decision:
-    outcomes: list[tuple[Reading, Half, Half]] = []
-    for reading in readings:
-        egress = half(world, profile, Direction.EGRESS, reading.egress, reading.egress_exempt)
-        ingress = half(world, profile, Direction.INGRESS, reading.ingress, reading.ingress_exempt)
-        outcomes.append((reading, egress, ingress))
-    _, egress, ingress = outcomes[0]
-    allowed = egress.allowed and ingress.allowed
-    notes = [first_note] if first_note else []
-    defined = True
-    for reading, other_egress, other_ingress in outcomes[1:]:
-        if (other_egress.allowed and other_ingress.allowed) != allowed:
-            defined = False
-            if reading.because not in notes:
-                notes.append(reading.because)
-    if flow.protocol not in PROTOCOLS and (egress.isolated or ingress.isolated):
-        defined = False
-        notes.append(
-            f"NetworkPolicy speaks of TCP, UDP and SCTP; what an isolated pod may do with {flow.protocol} is left open"
-        )
-    for party, one_half in (
-        (readings[0].egress.destination, egress),
-        (readings[0].ingress.source, ingress),
-    ):
-        if party.pod is not None and party.pod.assumed and _looked_at_address(one_half):
-            notes.append(
-                f"{party.name} has no address yet; {party.address} was assumed, and an ipBlock looked at it"
-            )
-    verdict = Verdict.OK if allowed else Verdict.TIMEOUT
-    return Decision(flow, verdict, defined, "; ".join(notes), egress, ingress)
-
-
-def _looked_at_address(one_half: Half) -> bool:
-    return any(
-        step.why in _ADDRESS_STEPS
-        for policy in one_half.policies
-        for rule in policy.rules
-        for step in rule.peers
-    )
 
 
 def _decide_backends(world: World, profile: Profile, flow: Flow, source: End, backends: Backends) -> Decision:
     if not backends.found:
-        halves = _exempt_halves(flow.source, flow.destination, "there is no pod to send the flow to")
+        halves = exempt_halves(flow.source, flow.destination, "there is no pod to send the flow to")
         return Decision(flow, backends.verdict, backends.defined, backends.note, *halves)
     decisions = tuple(
         _decide_backend(world, profile, flow, source, backends, backend) for backend in backends.found
@@ -162,72 +68,34 @@ def _decide_backends(world: World, profile: Profile, flow: Flow, source: End, ba
 def _decide_backend(
     world: World, profile: Profile, flow: Flow, source: End, backends: Backends, backend: Backend
 ) -> Decision:
+    """The decision for one endpoint; its flow names the pod, and the pod's port after translation."""
     end = End.of_pod(backend.pod)
     inner = replace(flow, destination=end.name, port=backend.port)
-    stop = _not_connectable(inner, source, end)
-    if stop is not None:
-        return stop
     wanted = Family.of(backends.address.version) if backends.address else flow.family
     family = family_of(source, end, wanted)
-    if family is None:
-        return _undefined(inner, Verdict.TIMEOUT, _no_family(inner, source, end))
-    readings = _readings(world, source, end, flow, family, port=backend.port)
+    note = _no_connection(inner, source, end, family)
+    if note:
+        return undefined(inner, Verdict.TIMEOUT, note)
+    assert family is not None
+    readings = readings_between(world, source, end, family, inner.port, inner.protocol)
+    if source.pod is not None and source.pod == backend.pod and backends.address is not None:
+        decision = judge(world, profile, inner, readings[:1])
+        isolated = decision.egress.isolated or decision.ingress.isolated
+        return replace(decision, defined=False, note=_HAIRPIN) if isolated else decision
     if source.pod is not None and source.pod == backend.pod:
-        return _hairpin(world, profile, inner, readings)
+        # A headless name is the pod's own address: no translation, no hairpin.
+        return _decide_direct(world, profile, inner, source, end)
     if backends.address is not None:
-        because = "whether an ipBlock sees a Service's address or the pod's behind it is left open"
-        readings += _map_readings(readings, lambda r: _before_translation(r, backends.address), because)
-    if backends.rewriting_nodes:
-        because = "the node may put its own address in place of the client's before policy looks"
-        extra: list[Reading] = []
-        for node in backends.rewriting_nodes:
-            extra += _source_rewritten(world, readings, node, backend.pod, family, because)
-        readings += extra
-    return _judge(world, profile, inner, readings)
-
-
-def _before_translation(reading: Reading, address: Address | None) -> Reading:
-    destination = replace(reading.egress.destination, block_address=address)
-    return replace(reading, egress=replace(reading.egress, destination=destination))
-
-
-def _map_readings(
-    readings: Iterable[Reading], change: Callable[[Reading], Reading], because: str
-) -> list[Reading]:
-    return [replace(change(reading), because=because) for reading in readings]
-
-
-def _source_rewritten(
-    world: World, readings: Sequence[Reading], node: Node, pod: Pod, family: Family, because: str
-) -> list[Reading]:
-    end = End.of_node(node, family)
-    if end is None:
-        return []
-    exempt = ""
-    if _same_node(world, node, pod) is not False:
-        exempt = "the connection comes from the pod's own node"
-
-    def change(reading: Reading) -> Reading:
-        ingress = replace(reading.ingress, source=end.party(family))
-        return replace(reading, ingress=ingress, ingress_exempt=exempt)
-
-    return _map_readings(readings, change, because)
-
-
-def _hairpin(world: World, profile: Profile, flow: Flow, readings: Sequence[Reading]) -> Decision:
-    decision = _judge(world, profile, flow, readings[:1])
-    if not decision.egress.isolated and not decision.ingress.isolated:
-        return decision
-    note = "a pod that reaches itself through a Service (a hairpin) is policed by some implementations and not by others"
-    return replace(decision, defined=False, note=note)
+        readings = through_service(readings, backends.address)
+    readings = through_nodes(world, readings, backends.rewriting_nodes, backend.pod, family)
+    return judge(world, profile, inner, readings)
 
 
 def _combine(flow: Flow, backends: Backends, decisions: tuple[Decision, ...]) -> Decision:
     refusing = [d for d in decisions if not d.allowed]
     shown = refusing[0] if refusing else decisions[0]
-    notes = [backends.note] if backends.note else []
+    notes = list(dict.fromkeys(d.note for d in decisions if d.note))
     defined = backends.defined and all(d.defined for d in decisions)
-    notes += dict.fromkeys(d.note for d in decisions if d.note)
     if refusing and len(refusing) < len(decisions):
         defined = False
         names = ", ".join(d.flow.destination for d in refusing)
@@ -240,32 +108,16 @@ def _combine(flow: Flow, backends: Backends, decisions: tuple[Decision, ...]) ->
     )
 
 
-def _not_connectable(flow: Flow, source: End, destination: End) -> Decision | None:
+def _no_connection(flow: Flow, source: End, destination: End, family: Family | None) -> str:
+    """Why there is no connection that policy could be asked about; "" when there is one."""
     for end in (source, destination):
         if end.pod is not None and not end.pod.on_network:
-            state = (
-                f"has ended ({end.pod.phase})" if end.pod.ended else f"has no address yet ({end.pod.phase})"
-            )
-            return _undefined(
-                flow, Verdict.TIMEOUT, f"{end.name} {state}: nothing can be sent to it or by it"
-            )
+            state = "has ended" if end.pod.ended else "has no address yet"
+            return f"{end.name} {state} ({end.pod.phase}): nothing can be sent to it or by it"
     if source.pod is None and destination.pod is None:
-        return _undefined(flow, Verdict.OK, "neither end is a pod: NetworkPolicy has nothing to say")
-    return None
-
-
-def _undefined(flow: Flow, verdict: Verdict, note: str) -> Decision:
-    return Decision(flow, verdict, False, note, *_exempt_halves(flow.source, flow.destination, note))
-
-
-def _exempt_halves(source: str, destination: str, reason: str) -> tuple[Half, Half]:
-    return (
-        Half(Direction.EGRESS, source, destination, isolated=False, allowed=True, exempt=reason),
-        Half(Direction.INGRESS, destination, source, isolated=False, allowed=True, exempt=reason),
-    )
-
-
-def _no_family(flow: Flow, source: End, destination: End) -> str:
+        return "neither end is a pod: NetworkPolicy has nothing to say"
+    if family is not None:
+        return ""
     if flow.family is not None:
         return f"{source.name} and {destination.name} do not both have an {flow.family} address"
     return (
@@ -277,26 +129,17 @@ def _no_family(flow: Flow, source: End, destination: End) -> str:
 def _with_family_note(
     world: World, profile: Profile, decision: Decision, source: End, destination: End
 ) -> Decision:
+    """Say so when a pair with two families in common is open on one of them only."""
     flow = decision.flow
-    if flow.family is not None or len(source.families) < 2 or len(destination.families) < 2:
+    shared = [family for family in destination.families if family in source.families]
+    if flow.family is not None or len(shared) < 2:
         return decision
-    answers = {
-        family: _judge(world, profile, flow, _readings(world, source, destination, flow, family)).allowed
-        for family in destination.families
-    }
+    answers = {}
+    for family in shared:
+        readings = readings_between(world, source, destination, family, flow.port, flow.protocol)
+        answers[family] = judge(world, profile, flow, readings).allowed
     if len(set(answers.values())) < 2:
         return decision
     words = ", ".join(f"{'allowed' if ok else 'denied'} over {family}" for family, ok in answers.items())
-    note = f"the two IP families differ here: {words}; this is the answer for {destination.families[0]}"
+    note = f"the two IP families differ here: {words}; this answer is for {shared[0]}"
     return replace(decision, note="; ".join(filter(None, (decision.note, note))))
-
-
-def _same_node(world: World, node: Node, pod: Pod) -> bool | None:
-    """Whether the pod runs on the node; None when that is not known."""
-    if pod.node:
-        return pod.node == node.name
-    return True if len(world.nodes) == 1 else None
-
-
-def _is_host_network(end: End) -> bool:
-    return end.pod is not None and end.pod.host_network

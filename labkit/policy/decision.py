@@ -65,6 +65,16 @@ class RuleStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Trap:
+    """A well-known mistake that had a part in the answer. `code` is for programs, `text` for people."""
+
+    code: str
+    text: str
+    path: str
+    line: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyStep:
     """One policy that selects the pod for this direction. `selected_by` is a sentence."""
 
@@ -74,7 +84,7 @@ class PolicyStep:
     line: int | None
     allowed: bool
     rules: tuple[RuleStep, ...]
-    traps: tuple[str, ...] = ()
+    traps: tuple[Trap, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +146,11 @@ class Decision:
     def halves(self) -> tuple[Half, Half]:
         """Egress and ingress."""
         return (self.egress, self.ingress)
+
+    @property
+    def traps(self) -> tuple[tuple[ObjectKey, Trap], ...]:
+        """The traps of both halves, each with its policy."""
+        return tuple((p.key, trap) for half in self.halves for p in half.policies for trap in p.traps)
 
     def explain(self) -> str:
         """The reasons in plain English, several lines."""

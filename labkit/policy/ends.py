@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .flow import Family
-from .match import Party
 from .model import Address, Node, Pod, Service, WorldError, parse_address
+from .party import Party
 from .world import World
 
 
@@ -85,7 +85,7 @@ def find_destination(world: World, name: str) -> tuple[Service | None, End | Non
 
 
 def family_of(source: End, destination: End, wanted: Family | None) -> Family | None:
-    """The family used between two ends: the wanted one, or the destination's first that the source has too."""
+    """The family between two ends: the wanted one, or the destination's first that the source has too."""
     shared = [family for family in destination.families if family in source.families]
     if wanted is not None:
         return wanted if wanted in shared else None

@@ -1,7 +1,8 @@
-"""Random worlds from a seed, for tests that compare two evaluations: engine with engine, engine with packets.
+"""Random worlds from a seed, for tests that compare two evaluations: engine with engine, engine with
+packets.
 
-The same seed and shape give the same objects on every machine. The objects are plain Kubernetes dicts, so that
-they can be applied to a cluster as they are.
+The same seed and shape give the same objects on every machine. The objects are plain Kubernetes dicts, so
+that they can be applied to a cluster as they are.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ _PORT_NAMES = ("main", "admin")
 class Shape:
     """How large a world is and which features its policies use.
 
-    ports: the (number, protocol) pairs that pods listen on. families: the addresses of pods; with two, some pods
-    have only one. odd_pods: also pods on the host network, ended pods and pods without an address.
+    ports: the (number, protocol) pairs that pods listen on. families: the addresses of pods; with two, some
+    pods have only one. odd_pods: also pods on the host network, ended pods and pods without an address.
     """
 
     namespaces: int = 3

@@ -294,15 +294,15 @@ def check_label_key(key: str) -> None:
     prefix, slash, name = key.rpartition("/")
     if slash and (not _PREFIX.fullmatch(prefix) or len(prefix) > 253):
         raise SelectorError(
-            f'key: Invalid value: "{key}": prefix part a lowercase RFC 1123 subdomain must consist of lower case '
-            "alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"
+            f'key: Invalid value: "{key}": prefix part a lowercase RFC 1123 subdomain must consist of lower '
+            "case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"
         )
     if len(name) > 63:
         raise SelectorError(f'key: Invalid value: "{key}": name part must be no more than 63 characters')
     if not _NAME.fullmatch(name):
         raise SelectorError(
-            f"key: Invalid value: \"{key}\": name part must consist of alphanumeric characters, '-', '_' or '.', "
-            "and must start and end with an alphanumeric character"
+            f'key: Invalid value: "{key}": name part must consist of alphanumeric characters, '
+            "'-', '_' or '.', and must start and end with an alphanumeric character"
         )
 
 
@@ -312,6 +312,6 @@ def check_label_value(value: str) -> None:
         raise SelectorError(f'values: Invalid value: "{value}": must be no more than 63 characters')
     if value and not _NAME.fullmatch(value):
         raise SelectorError(
-            f'values: Invalid value: "{value}": a valid label must be an empty string or consist of alphanumeric '
-            "characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+            f'values: Invalid value: "{value}": a valid label must be an empty string or consist of '
+            "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
         )

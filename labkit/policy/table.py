@@ -96,7 +96,7 @@ class TruthTable:
         return decide(self.world, Flow(source, destination, port, protocol, self.family), self.profile)
 
     def cells(self) -> Iterator[tuple[Flow, Cell]]:
-        """Every flow of the table with its answer; between two addresses outside the cluster there is none."""
+        """Every flow of the table with its answer; two addresses outside the cluster have none."""
         for port, protocol in self.ports:
             for source in self.sources:
                 for destination in self.destinations:
@@ -109,7 +109,7 @@ class TruthTable:
         return source not in self._number_outside or destination not in self._number_outside
 
     def to_text(self, port: int | None = None, protocol: str = "TCP", side: Side = "combined") -> str:
-        """The table for one port (None: the first) with `.` allowed, `X` denied, `#` itself, `?` not defined.
+        """The table for one port (None: the first): `.` allowed, `X` denied, `#` itself, `?` not defined.
 
         `side` shows one half alone, which tells who blocks.
         """

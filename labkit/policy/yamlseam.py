@@ -196,14 +196,9 @@ class _Reader:
         for key_node, _ in node.value:
             key = self._key(key_node)
             if key in seen and key_node.tag != "tag:yaml.org,2002:merge":
-                self.warnings.append(
-                    SourceWarning(
-                        f'key "{key}" is written twice here (lines {seen[key]} and {key_node.start_mark.line + 1}); '
-                        "the last one wins, the other one is lost",
-                        child_path(path, key),
-                        key_node.start_mark.line + 1,
-                    )
-                )
+                line = key_node.start_mark.line + 1
+                message = f'key "{key}" is written twice (lines {seen[key]} and {line}); the last one wins'
+                self.warnings.append(SourceWarning(message, child_path(path, key), line))
             seen[key] = key_node.start_mark.line + 1
         if any(key_node.tag == "tag:yaml.org,2002:merge" for key_node, _ in node.value):
             self._constructor.flatten_mapping(node)
