@@ -139,6 +139,8 @@ class PolicyRules:
                     yield Rule(who + end, where)
                     continue
                 for match in rule.ports:
+                    if match.name and peer and peer.ip_block and direction is Direction.EGRESS:
+                        continue  # a port's name belongs to the destination pod, and an address has no names
                     short = match.path.rpartition(".")[2]
                     for what in _what(match, direction, ports):
                         yield Rule(who + what + end, f"{where} {short}")

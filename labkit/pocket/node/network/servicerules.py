@@ -145,10 +145,8 @@ def _front(address: str, protocol: str, port: int) -> bytes:
 
 def _choose(port: ServicePort, endpoints: str) -> Rule:
     """Take an endpoint: any, or for a sticky Service always the same one for the same client."""
-    if port.sticky:
-        number = nft.address(nft.SOURCE) + nft.hashed(4, len(port.targets))
-    else:
-        number = nft.random_number(len(port.targets))
+    count = len(port.targets)
+    number = nft.address(nft.SOURCE) + nft.hashed(4, count) if port.sticky else nft.random_number(count)
     target = nft.look_up(endpoints, into=nft.FIRST_REGISTER)
     return Rule(number + nft.counter() + target + nft.translate_destination(), port.label)
 

@@ -111,10 +111,11 @@ class _Words:
     def _load(self, expression: Expression) -> None:
         if expression.name == "payload":
             register, base, offset = (expression.number(kind) for kind in (1, 2, 3))
-            if base == 1:
-                words = "ip saddr" if offset == nft.SOURCE else "ip daddr"
-            else:
-                words = "dport" if offset == 2 else "sport"
+            network, transport = (
+                {nft.SOURCE: "ip saddr", nft.DESTINATION: "ip daddr"},
+                {0: "sport", 2: "dport"},
+            )
+            words = (network if base == 1 else transport).get(offset, f"payload {base} {offset}")
         else:
             register, key = expression.number(1), expression.number(2)
             words = {

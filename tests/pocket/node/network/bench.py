@@ -28,17 +28,18 @@ from labkit.pocket.node.network import PodNetwork, inside, new_network_namespace
 NOBODY = 65534
 
 
-def _namespaces_work() -> str:
-    """Why this machine cannot give an ordinary user namespaces; empty if it can."""
+@functools.cache
+def why_no_namespaces(who: str) -> str:
+    """Why this machine cannot give `who` namespaces; empty if it can."""
     child = os.fork()
     if child == 0:
         try:
-            enter_namespaces("ordinary")
+            enter_namespaces(who)
         except OSError:
             os._exit(1)
         os._exit(0)
     _, status = os.waitpid(child, 0)
-    return "" if status == 0 else "this machine gives an ordinary user no user and network namespaces"
+    return "" if status == 0 else f"this machine gives no network namespace ({who})"
 
 
 def enter_namespaces(who: str) -> None:
@@ -92,7 +93,7 @@ def on_bench(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., No
     """
 
     def run(who: str, **arguments: Any) -> None:
-        if who == "ordinary" and (reason := _namespaces_work()):
+        if reason := why_no_namespaces(who):
             pytest.skip(reason)
 
         async def work() -> None:
