@@ -3,6 +3,8 @@
     python scripts/update_schemas.py DIRECTORY                 # a dump made earlier
     python scripts/update_schemas.py --kubeconfig FILE [--context NAME]   # ask a running cluster (needs kubectl)
 
+    ... --protobuf        # also the numbers of the fields, for kubectl's protobuf bodies (needs Go)
+
 Only the kinds in SERVED are kept. The result is written to labkit/pocket/api/schemas/: discovery.json.gz (what is
 served, in aggregated form), definitions.json.gz (the schemas of all kinds, merged) and paths.json.gz (the
 operations of each group version, for OpenAPI).
@@ -170,12 +172,34 @@ def write(name: str, value: Any) -> None:
     print(f"{file.name}: {len(text):,} bytes of JSON, {file.stat().st_size:,} packed")
 
 
+def field_numbers(discovery: dict[str, Any]) -> Any:
+    """What scripts/protobuf_fields says of the kinds in the discovery data and of their subresources."""
+    lines = {"- v1 DeleteOptions", "meta.k8s.io v1 DeleteOptions", "autoscaling v1 Scale", "policy v1 Eviction"}
+    for listing in discovery.values():
+        for group in listing["items"]:
+            name = group["metadata"].get("name", "-")
+            for version in group["versions"]:
+                for resource in version["resources"]:
+                    for entry in (resource, *resource.get("subresources", ())):
+                        kind = entry.get("responseKind") or {}
+                        if kind.get("version"):
+                            lines.add(f"{kind['group'] or '-'} {kind['version']} {kind['kind']}")
+                        elif kind:
+                            lines.add(f"{name} {version['version']} {kind['kind']}")
+    folder = Path(__file__).resolve().parent / "protobuf_fields"
+    done = subprocess.run(
+        ["go", "run", "."], cwd=folder, input="\n".join(sorted(lines)), capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
 def main() -> None:
     """Read, trim, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("directory", nargs="?", type=Path)
     parser.add_argument("--kubeconfig")
     parser.add_argument("--context")
+    parser.add_argument("--protobuf", action="store_true", help="renew protobuf.json.gz too (needs Go)")
     arguments = parser.parse_args()
     if (arguments.directory is None) == (arguments.kubeconfig is None):
         parser.error("give either a directory or --kubeconfig")
@@ -205,6 +229,8 @@ def main() -> None:
     write("discovery", discovery)
     write("definitions", {name: schemas[name] for name in sorted(schemas)})
     write("paths", paths)
+    if arguments.protobuf:
+        write("protobuf", field_numbers(discovery))
     version = read("version")
     print(f"from Kubernetes {version['gitVersion']}")
 

@@ -5,9 +5,10 @@
 //	go run . < group-version-kinds.txt > protobuf.json     (scripts/update_schemas.py --protobuf does that)
 //
 // Input: one kind a line, "GROUP VERSION KIND", the core group as "-". Output: {"kinds": {"apps/v1 Deployment":
-// "k8s.io/api/apps/v1.Deployment", ...}, "messages": {NAME: [[number, JSON name, type], ...]}}. A type is a word
-// (string, bytes, int, bool, double, time, quantity, int-or-string, raw), [NAME] for a message, {"list": T},
-// {"map": T}. An empty JSON name says that the message's fields are written in place.
+// "k8s.io/api/apps/v1.Deployment", ...}, "messages": {NAME: [[number, JSON name, type, kept], ...]}}. A type is a
+// word (string, bytes, int, bool, double, time, quantity, int-or-string, raw), [NAME] for a message, {"list": T},
+// {"map": T}. An empty JSON name says that the message's fields are written in place. `kept` is 1 where Go's JSON
+// writes out an empty value (a pointer to one, or a field without omitempty) and 0 where it leaves the field out.
 package main
 
 import (
@@ -56,7 +57,7 @@ func describe(t reflect.Type) any {
 			return "bytes"
 		}
 		if t.Name() != "" { // a named list is a message with one field, items
-			messages[name(t)] = []any{[]any{1, "", map[string]any{"list": describe(t.Elem())}}}
+			messages[name(t)] = []any{[]any{1, "", map[string]any{"list": describe(t.Elem())}, 1}}
 			return []any{name(t)}
 		}
 		return map[string]any{"list": describe(t.Elem())}
@@ -89,7 +90,11 @@ func visit(t reflect.Type) {
 		if jsonName == "-" {
 			continue
 		}
-		fields = append(fields, []any{number, jsonName, describe(field.Type)})
+		kept := 0
+		if field.Type.Kind() == reflect.Pointer || !strings.Contains(field.Tag.Get("json"), ",omitempty") {
+			kept = 1
+		}
+		fields = append(fields, []any{number, jsonName, describe(field.Type), kept})
 	}
 	messages[name(t)] = fields
 }

@@ -2,69 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from labkit.pocket.api.registry import package_data
 
 if TYPE_CHECKING:
     from labkit.pocket.api.schema import Node
 
-# Optional numbers and booleans that are plain fields in Go: their zero is not written out. All others are pointers.
-VALUE_TYPED: frozenset[tuple[str, str]] = frozenset(
-    (struct, field)
-    for struct, fields in {
-        "PodSpec": ("hostNetwork", "hostPID", "hostIPC"),
-        "Container": ("stdin", "stdinOnce", "tty"),
-        "EphemeralContainer": ("stdin", "stdinOnce", "tty"),
-        "ContainerPort": ("hostPort",),
-        "VolumeMount": ("readOnly",),
-        "Probe": (
-            "initialDelaySeconds",
-            "timeoutSeconds",
-            "periodSeconds",
-            "successThreshold",
-            "failureThreshold",
-        ),
-        "DeploymentSpec": ("paused", "minReadySeconds"),
-        "DeploymentStatus": (
-            "observedGeneration",
-            "replicas",
-            "updatedReplicas",
-            "readyReplicas",
-            "availableReplicas",
-            "unavailableReplicas",
-        ),
-        "ReplicaSetSpec": ("minReadySeconds",),
-        "ReplicaSetStatus": (
-            "fullyLabeledReplicas",
-            "readyReplicas",
-            "availableReplicas",
-            "observedGeneration",
-        ),
-        "ScaleSpec": ("replicas",),
-        "ServiceSpec": ("healthCheckNodePort", "publishNotReadyAddresses"),
-        "ServicePort": ("nodePort",),
-        "NodeSpec": ("unschedulable",),
-        "ObjectMeta": ("generation",),
-        "Event": ("count", "deprecatedCount"),
-        "PodStatus": ("observedGeneration",),
-        "PodCondition": ("observedGeneration",),
-        "ContainerStateTerminated": ("signal",),
-        "PersistentVolumeClaimVolumeSource": ("readOnly",),
-        "SubjectAccessReviewStatus": ("denied",),
-        "TokenReviewStatus": ("authenticated",),
-    }.items()
-    for field in fields
-)
 
-# Optional strings that are pointers in Go, so that "" says something and is kept.
-KEPT_STRINGS: frozenset[tuple[str, str]] = frozenset(
-    {
-        ("EndpointPort", "name"),
-        ("EndpointPort", "appProtocol"),
-        ("PersistentVolumeClaimSpec", "storageClassName"),
-        ("HTTPHeader", "value"),
-        ("LeaseSpec", "holderIdentity"),
-    }
-)
+
+def fields_left_out_empty(definition: str) -> frozenset[str] | None:
+    """The fields of a schema's Go struct that are left out when empty: plain ones with omitempty.
+
+    `definition` is the schema's name, such as io.k8s.api.core.v1.Container; None when the struct is not known.
+    """
+    messages: dict[str, list[list[Any]]] = package_data("protobuf")["messages"]
+    if _go_name(definition) not in messages:
+        return None
+    return frozenset(_left_out(messages, _go_name(definition)))
+
+
+def _left_out(messages: dict[str, list[list[Any]]], name: str) -> set[str]:
+    found: set[str] = set()
+    for _, field, kind, kept in messages[name]:
+        if not field and isinstance(kind, list):
+            found |= _left_out(messages, kind[0])
+        elif not kept:
+            found.add(field)
+    return found
+
+
+def _go_name(definition: str) -> str:
+    """io.k8s.api.core.v1.Pod -> k8s.io/api/core/v1.Pod"""
+    parts = definition.split(".")
+    if parts[:3] == ["io", "k8s", "api"]:
+        return "k8s.io/api/" + "/".join(parts[3:-1]) + "." + parts[-1]
+    if parts[:3] == ["io", "k8s", "apimachinery"]:
+        return "k8s.io/apimachinery/" + "/".join(parts[3:-1]) + "." + parts[-1]
+    return definition
+
 
 _PACKAGES = {
     "Quantity": "resource.Quantity",

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from labkit.pocket.api.errors import ApiError, bad_request
-from labkit.pocket.api.gotypes import KEPT_STRINGS, VALUE_TYPED, go_type
+from labkit.pocket.api.gotypes import fields_left_out_empty, go_type
 from labkit.pocket.api.registry import package_data
 from labkit.pocket.api.request import Options
 
@@ -37,7 +37,8 @@ class Node:
 
     `shape` is struct, map, list, any, string, bytes, integer, number, boolean, int-or-string, quantity or time.
     `merge_key`, `strategy`, `list_type` and `map_keys` are the x-kubernetes-* extensions of the place where it
-    stands; `atomic` says that a struct or map is owned as a whole.
+    stands; `atomic` says that a struct or map is owned as a whole. `omitted` are a struct's fields that Go
+    leaves out when they are empty; None where that is not known.
     """
 
     shape: str
@@ -52,6 +53,7 @@ class Node:
     map_keys: tuple[str, ...] = ()
     atomic: bool = False
     defaults: dict[str, Any] = field(default_factory=dict)
+    omitted: frozenset[str] | None = None
 
 
 class _TypeMismatch(Exception):  # noqa: N818 - internal signal
@@ -90,6 +92,7 @@ class Schemas:
             found = self._nodes[name] = Node(_SPECIAL.get(name, "struct"), type_name=name.rpartition(".")[2])
             if found.shape == "struct":
                 self._fill(found, self.definitions[name])
+                found.omitted = fields_left_out_empty(name)
         return found
 
     def _fill(self, node: Node, schema: Mapping[str, Any]) -> None:
@@ -135,6 +138,7 @@ class Schemas:
                 target.item,
                 atomic=atomic or target.atomic,
                 defaults=target.defaults,
+                omitted=target.omitted,
                 **extensions,
             )
         kind = schema.get("type")
@@ -255,23 +259,19 @@ class _Reader:
                 self.unknown.append(prefix + key)
                 continue
             read = self.read(child, element, prefix + key, name, json_prefix + key)
-            if read is None or (not read and self._is_omitted(node, name, key, read)):
+            if read is None or (not read and self._is_left_out(node, child, key, read)):
                 continue
             result[key] = read
         return result
 
     @staticmethod
-    def _is_omitted(node: Node, struct: str, key: str, value: Any) -> bool:
-        """Whether Go's `omitempty` leaves out this zero: plain fields do, pointers and required fields do not."""
-        if key in node.required:
-            return False
-        if isinstance(value, dict):
-            return node.properties[key].shape == "map"
-        if isinstance(value, list):
-            return True
-        if isinstance(value, str):
-            return (struct, key) not in KEPT_STRINGS
-        return (struct, key) in VALUE_TYPED
+    def _is_left_out(node: Node, child: Node, key: str, value: Any) -> bool:
+        """Whether Go's `omitempty` leaves out this empty value."""
+        if child.shape in ("struct", "any") and isinstance(value, dict):
+            return False  # an empty struct says something: podSelector: {}
+        if node.omitted is not None:
+            return key in node.omitted
+        return key not in node.required and isinstance(value, list | dict)
 
     def _scalar(self, node: Node, value: Any, path: str, owner: str, json_path: str) -> Any:
         shape = node.shape

@@ -8,12 +8,14 @@ from typing import Any
 from aiohttp import web
 
 from labkit.pocket.api.errors import bad_request, failure, unsupported_media_type
+from labkit.pocket.api.http import protobuf
 from labkit.pocket.api.registry import Resource
 from labkit.pocket.api.request import Options
 
 Obj = dict[str, Any]
 
-READABLE = ("application/json", "application/yaml")
+READABLE = ("application/json", "application/yaml", protobuf.MEDIA_TYPE)
+_decoder = protobuf.Decoder()
 
 
 def media_type(request: web.Request) -> str:
@@ -29,11 +31,7 @@ async def read_object(request: web.Request, resource: Resource, kind: str, optio
     text = await request.read()
     repeated: list[str] = []
     try:
-        value = (
-            _from_yaml(text)
-            if media == "application/yaml"
-            else json.loads(text, object_pairs_hook=_pairs(repeated))
-        )
+        value = _parsed(text, media, repeated)
     except (ValueError, RecursionError) as error:
         raise bad_request(
             f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; "
@@ -59,6 +57,14 @@ async def read_object(request: web.Request, resource: Resource, kind: str, optio
     return value
 
 
+def _parsed(text: bytes, media: str, repeated: list[str]) -> Any:
+    if media == protobuf.MEDIA_TYPE:
+        return _decoder.decode(text)
+    if media == "application/yaml":
+        return _from_yaml(text)
+    return json.loads(text, object_pairs_hook=_pairs(repeated))
+
+
 async def read_json(request: web.Request) -> Any:
     """A body that may be empty, such as DeleteOptions. Raises ApiError (400)."""
     text = await request.read()
@@ -67,7 +73,7 @@ async def read_json(request: web.Request) -> Any:
     if media_type(request) not in READABLE:
         raise unsupported_media_type(READABLE)
     try:
-        value = json.loads(text)
+        value = _parsed(text, media_type(request), [])
     except ValueError as error:
         raise bad_request(f"couldn't get version/kind; json parse error: {_go_words(text, error)}") from None
     return value if isinstance(value, dict) else {}
