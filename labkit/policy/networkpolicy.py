@@ -43,11 +43,12 @@ class PolicyError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class IpBlock:
-    """Addresses in `network` and in none of `excepts`."""
+    """Addresses in `network` and in none of `excepts`; `written` is the cidr as the YAML has it."""
 
     path: str
     network: Network
     excepts: tuple[Network, ...] = ()
+    written: str = ""
 
     def contains(self, address: Address) -> bool:
         """Whether the address is meant; an address of the other family never is."""
@@ -278,7 +279,7 @@ class _Compiler:
                     f"{path}.except[{i}]", f'Invalid value: "{text}": must be a strict subset of `cidr`'
                 )
             excepts.append(inner)
-        return IpBlock(path, network, tuple(excepts)) if network else None
+        return IpBlock(path, network, tuple(excepts), str(block["cidr"])) if network else None
 
     def _network(self, text: Any, path: str) -> Network | None:
         try:

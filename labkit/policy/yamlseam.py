@@ -33,6 +33,15 @@ class YamlError(ValueError):
 
 
 @dataclass(frozen=True)
+class SourceWarning:
+    """Something legal that a reader should know, such as a key written twice."""
+
+    message: str
+    path: str
+    line: int | None
+
+
+@dataclass(frozen=True)
 class SourceMap:
     """Where each field of one object stands in its text.
 
@@ -43,6 +52,7 @@ class SourceMap:
     name: str
     spans: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
     text: str = field(default="", repr=False)
+    warnings: tuple[SourceWarning, ...] = ()
 
     def line(self, path: str) -> int | None:
         """The line (from 1) on which the field's key, or the list item, begins; None when the text has no
@@ -68,21 +78,16 @@ class SourceMap:
 
 
 @dataclass(frozen=True)
-class SourceWarning:
-    """Something legal that a reader should know, such as a key written twice."""
-
-    message: str
-    path: str
-    line: int | None
-
-
-@dataclass(frozen=True)
 class SourcedObject:
     """One Kubernetes object as a plain dict, with the place of each of its fields."""
 
     object: dict[str, Any]
     source: SourceMap
-    warnings: tuple[SourceWarning, ...] = ()
+
+    @property
+    def warnings(self) -> tuple[SourceWarning, ...]:
+        """What is legal in this object's text and yet worth a word."""
+        return self.source.warnings
 
 
 def child_path(path: str, key: str) -> str:
@@ -116,7 +121,7 @@ def load(text: str, name: str = "<yaml>") -> list[SourcedObject]:
                     root.start_mark.column + 1,
                     name,
                 )
-            objects.extend(_expand(SourcedObject(data, reader.source(), tuple(reader.warnings))))
+            objects.extend(_expand(SourcedObject(data, reader.source())))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise YamlError(
@@ -159,7 +164,7 @@ class _Reader:
         self.warnings: list[SourceWarning] = []
 
     def source(self) -> SourceMap:
-        return SourceMap(self._name, self._spans, self._text)
+        return SourceMap(self._name, self._spans, self._text, tuple(self.warnings))
 
     def read(self, node: Any, path: str) -> Any:
         self._count += 1
@@ -270,7 +275,7 @@ def _expand(item: SourcedObject) -> Iterator[SourcedObject]:
             if w.path.startswith((prefix + ".", prefix + "["))
         )
         yield from _expand(
-            SourcedObject(inner, SourceMap(item.source.name, spans, item.source.text), warnings)
+            SourcedObject(inner, SourceMap(item.source.name, spans, item.source.text, warnings))
         )
 
 
@@ -299,4 +304,4 @@ def _load_json(text: str, name: str) -> list[SourcedObject]:
         ) from None
     if not isinstance(data, dict):
         raise YamlError("expected a Kubernetes object", 1, 1, name)
-    return list(_expand(SourcedObject(data, SourceMap(name, {}, text), tuple(warnings))))
+    return list(_expand(SourcedObject(data, SourceMap(name, {}, text, tuple(warnings)))))
