@@ -38,7 +38,7 @@ class Network(Protocol):
     async def detach(self, uid: str) -> None:
         """Take a pod off the network and free its address."""
 
-    def rules(self, namespace: str, pod: str, style: str = "nft") -> str:
+    async def rules(self, namespace: str, pod: str, style: str = "nft") -> str:
         """A pod's packet rules with counters, for a person to read."""
 
 
@@ -51,7 +51,7 @@ class Context:
     network: Network
     run: Path
     logs: Path
-    #: A token for a service account: (namespace, account, pod) → JWT.
+    #: A token for a service account: (namespace, account, pod) → JWT. Raises ApiError when there is no such account.
     token: Callable[[str, str, Mapping[str, Any]], str]
     ca: str
     machine_resolv_conf: str = ""

@@ -77,12 +77,11 @@ def phase(restart_policy: str, records: Sequence[ContainerRecord]) -> str:
     main = [record for record in records if not record.init]
     if any(record.finished and record.exit_code for record in init):
         return "Failed"
+    if all(record.finished for record in main):
+        return "Failed" if any(record.exit_code for record in main) else "Succeeded"
     if not all(record.exit_code == 0 for record in init):
         return "Pending"
     running = any(record.running for record in main)
-    ended = [record for record in main if record.finished]
-    if len(ended) == len(main):
-        return "Failed" if any(record.exit_code for record in ended) else "Succeeded"
     if running or any(record.last_state or record.exit_code is not None for record in main):
         return "Running"
     return "Pending"

@@ -42,10 +42,16 @@ class Process:
         self.stdout: asyncio.StreamReader | None = None
         self.stderr: asyncio.StreamReader | None = None
         self._terminal: int | None = None
+        self._has_terminal = False
 
     @property
     def ended(self) -> bool:
         return self._exit.done()
+
+    @property
+    def has_terminal(self) -> bool:
+        """Whether it was started with a terminal."""
+        return self._has_terminal
 
     async def wait(self) -> int:
         """The exit code, 128 + N when signal N ended it."""
@@ -260,6 +266,7 @@ class _Pipes:
     async def connect(self, process: Process, terminal: int | None) -> None:
         if terminal is not None:
             process._terminal = os.dup(terminal)
+            process._has_terminal = True
             process.stdout = await _reader(terminal)
             if self.want_stdin:
                 process.stdin = await _writer(os.dup(terminal))

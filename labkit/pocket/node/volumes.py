@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from labkit.pocket.api.errors import ApiError
 from labkit.pocket.node import environment
 from labkit.pocket.node.context import Context
 from labkit.pocket.node.spec import Bind
@@ -41,7 +42,12 @@ class Volumes:
         for volume in self._pod["spec"].get("volumes") or []:
             self._make(volume)
         if self._wants_token():
-            self._write(self._folder / "service-account", self._account_files(), _DEFAULT_MODE)
+            try:
+                self._write(self._folder / "service-account", self._account_files(), _DEFAULT_MODE)
+            except ApiError as problem:
+                raise VolumeError(
+                    f'MountVolume.SetUp failed for volume "kube-api-access" : failed to fetch token: {problem}'
+                ) from None
 
     def binds(self, container: _Object) -> list[Bind]:
         """What a container mounts. Raises VolumeError for a mount of a volume that is not there."""

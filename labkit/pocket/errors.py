@@ -1,0 +1,25 @@
+"""What goes wrong with a pocket cluster as a whole, in words for the person who started it."""
+
+from __future__ import annotations
+
+
+class PocketError(Exception):
+    """A cluster could not be started, found or ended: what was seen, why, and what to do."""
+
+    def __init__(self, what: str, why: str = "", fix: str = "") -> None:
+        super().__init__("\n".join(part for part in (what, why, fix) if part))
+        self.what = what
+        self.why = why
+        self.fix = fix
+
+
+class NotSupported(PocketError):
+    """This machine cannot run a pocket cluster as it is; `labkit doctor` says more."""
+
+
+class NoSuchCluster(PocketError):
+    """There is no cluster of that name."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no cluster called {name!r}.", fix=f"Start it with: labkit up {name}")
+        self.name = name

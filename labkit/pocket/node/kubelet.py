@@ -1,0 +1,174 @@
+"""The node agent: gives every pod bound to this node a life of its own, and keeps the Node object."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from labkit.pocket.api.errors import ApiError
+from labkit.pocket.node.container import Container
+from labkit.pocket.node.context import Context
+from labkit.pocket.node.pod import PodLife
+from labkit.pocket.node.podstatus import now
+
+log = logging.getLogger(__name__)
+
+VERSION = "v1.34.3"
+_PODS_AT_MOST = 110
+
+
+class Kubelet:
+    """The pods of this node, by uid."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._lives: dict[str, PodLife] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Follow the API's pods until cancelled."""
+        register(self.context)
+        try:
+            async for kind, pod in self.context.api.watch("pods"):
+                if pod["spec"].get("nodeName") == self.context.node_name:
+                    self._news(kind, pod)
+        finally:
+            for task in self._tasks.values():
+                task.cancel()
+            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _news(self, kind: str, pod: dict[str, Any]) -> None:
+        uid = pod["metadata"]["uid"]
+        life = self._lives.get(uid)
+        if kind == "DELETED":
+            if life is not None:
+                life.removed()
+            return
+        if life is not None:
+            life.update(pod)
+            return
+        life = self._lives[uid] = PodLife(self.context, pod)
+        task = self._tasks[uid] = asyncio.create_task(life.run(), name=f"pod {life.key}")
+        task.add_done_callback(lambda done: self._ended(uid, done))
+
+    def _ended(self, uid: str, task: asyncio.Task[None]) -> None:
+        self._lives.pop(uid, None)
+        self._tasks.pop(uid, None)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("%s ended by a mistake of ours", task.get_name(), exc_info=task.exception())
+
+    def pod(self, namespace: str, name: str) -> PodLife | None:
+        """The life of a pod by name; the newest, when one of that name is still going."""
+        key = f"{namespace}/{name}"
+        found = [life for life in self._lives.values() if life.key == key]
+        return found[-1] if found else None
+
+    def container(self, namespace: str, pod: str, name: str) -> Container | None:
+        """A container of a pod, if it was ever begun in this run of the daemon."""
+        life = self.pod(namespace, pod)
+        return life.containers.get(name) if life is not None else None
+
+
+def register(context: Context) -> None:
+    """Create the Node object, or bring it up to date: Ready, its addresses, what it can hold."""
+    api = context.api
+    labels = {
+        "beta.kubernetes.io/arch": _architecture(),
+        "beta.kubernetes.io/os": "linux",
+        "kubernetes.io/arch": _architecture(),
+        "kubernetes.io/hostname": context.node_name,
+        "kubernetes.io/os": "linux",
+        "node-role.kubernetes.io/control-plane": "",
+    }
+    spec = {"podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24"]}
+    if api.find("nodes", context.node_name) is None:
+        metadata = {"name": context.node_name, "labels": labels}
+        api.create("nodes", {"apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": spec})
+
+    def change(node: dict[str, Any]) -> dict[str, Any]:
+        node["status"] = _status(context, node.get("status") or {})
+        return node
+
+    try:
+        api.modify("nodes", context.node_name, None, change, subresource="status")
+    except ApiError as problem:
+        log.error("the Node object was not updated: %s", problem)
+    about = {"apiVersion": "v1", "kind": "Node", "name": context.node_name, "uid": context.node_name}
+    api.record_event(about, "Normal", "Starting", "Starting kubelet.", "kubelet")
+
+
+def _status(context: Context, before: Mapping[str, Any]) -> dict[str, Any]:
+    moment = now()
+    since = {c["type"]: c.get("lastTransitionTime", moment) for c in before.get("conditions") or []}
+    conditions = [
+        ("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+        ("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
+        ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
+        ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
+    ]
+    resources = {
+        "cpu": str(os.cpu_count() or 1),
+        "ephemeral-storage": f"{_disk(context.logs)}Ki",
+        "memory": f"{_memory()}Ki",
+        "pods": str(_PODS_AT_MOST),
+    }
+    return {
+        "addresses": [
+            {"type": "InternalIP", "address": context.node_address},
+            {"type": "Hostname", "address": context.node_name},
+        ],
+        "allocatable": dict(resources),
+        "capacity": resources,
+        "conditions": [
+            {
+                "type": kind, "status": status, "reason": reason, "message": message,
+                "lastHeartbeatTime": moment, "lastTransitionTime": since.get(kind, moment),
+            }
+            for kind, status, reason, message in conditions
+        ],
+        "daemonEndpoints": {"kubeletEndpoint": {"Port": 10250}},
+        "nodeInfo": {
+            "architecture": _architecture(),
+            "bootID": _line("/proc/sys/kernel/random/boot_id"),
+            "containerRuntimeVersion": "pocket://0.1.0",
+            "kernelVersion": platform.release(),
+            "kubeProxyVersion": "",
+            "kubeletVersion": VERSION,
+            "machineID": "",
+            "operatingSystem": "linux",
+            "osImage": f"pocket cluster on {_operating_system()}",
+            "systemUUID": "",
+        },
+    }  # fmt: skip
+
+
+def _architecture() -> str:
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+
+def _operating_system() -> str:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+    except OSError:
+        return "Linux"
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 1024
+
+
+def _disk(path: Path) -> int:
+    found = os.statvfs(path)
+    return found.f_blocks * found.f_frsize // 1024
+
+
+def _line(path: str) -> str:
+    try:
+        return Path(path).read_text().strip()
+    except OSError:
+        return ""

@@ -1,0 +1,364 @@
+"""One pod on this node: sandbox, network, volumes, containers in their order, status, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from labkit.pocket.api.errors import ApiError
+from labkit.pocket.node import etcfiles, podstatus
+from labkit.pocket.node.container import Container
+from labkit.pocket.node.context import Context
+from labkit.pocket.node.podstatus import ContainerRecord
+from labkit.pocket.node.spawner import StartError, ZygoteGone
+from labkit.pocket.node.spec import Bind
+from labkit.pocket.node.volumes import VolumeError, Volumes
+
+log = logging.getLogger(__name__)
+
+Obj = Mapping[str, Any]
+_RETRY = 2.0
+_REBOOT_EXIT_CODE = 255  # what containerd reports for a container it finds dead after a reboot
+
+
+class PodLife:
+    """A pod from the moment it is bound to the node to the moment it is gone."""
+
+    def __init__(self, context: Context, pod: Obj) -> None:
+        self.context = context
+        self.pod = pod
+        self.uid: str = pod["metadata"]["uid"]
+        self.key = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
+        self.address: str = pod.get("status", {}).get("podIP", "")
+        self.containers: dict[str, Container] = {}
+        self.netns: int | None = None
+        self._records = _records(pod)
+        self._by_name = {record.name: record for record in self._records}
+        self._folder = context.run / "pods" / self.uid
+        self._dirty = False
+        self._attached = False
+        self._gone = False  # from the API, without us
+        self._stop = asyncio.Event()
+        self._urgent = asyncio.Event()  # the grace period has become shorter
+        self._ready_for_containers = False
+        self._start_time: str = pod.get("status", {}).get("startTime") or podstatus.now()
+        self.over = bool(pod.get("status", {}).get("phase") in ("Succeeded", "Failed"))
+
+    # ---- news from the API ---------------------------------------------------------------------------------
+
+    def update(self, pod: Obj) -> None:
+        """The Pod object has changed."""
+        before = _grace(self.pod)
+        self.pod = pod
+        if pod["metadata"].get("deletionTimestamp"):
+            self._stop.set()
+            if before is not None and (_grace(pod) or 0) < before:
+                self._urgent.set()
+
+    def removed(self) -> None:
+        """The Pod object is gone (force-deleted, or its namespace's finalizer was quicker)."""
+        self._gone = True
+        self._stop.set()
+        self._urgent.set()
+
+    # ---- life ----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Live until the Pod object is gone."""
+        if self.pod["metadata"].get("deletionTimestamp"):
+            self._stop.set()
+        if not self.over:
+            living = asyncio.create_task(self._live())
+            stopped = asyncio.create_task(self._stop.wait())
+            try:
+                await asyncio.wait((living, stopped), return_when=asyncio.FIRST_COMPLETED)
+                if living.done() and not living.cancelled() and living.exception() is not None:
+                    log.error("pod %s", self.key, exc_info=living.exception())
+                await self._stop.wait()
+                await self._end_containers(living)
+            finally:
+                living.cancel()
+                stopped.cancel()
+                await asyncio.gather(living, stopped, return_exceptions=True)
+        await self._stop.wait()
+        await self._tear_down()
+        self._remove_from_api()
+
+    async def _live(self) -> None:
+        self.changed()
+        if all(record.finished for record in self._records if not record.init):
+            self.over = True  # nothing is left to do that a reboot has not done
+            return
+        if any(record.container_id for record in self._records):
+            self.context.event(self.pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+        await self._make_sandbox()
+        await self._make_volumes()
+        self._write_etc()
+        self._ready_for_containers = True
+        self.changed()
+        sidecars = await self._run_init_containers()
+        if sidecars is None:
+            main: list[asyncio.Task[None]] = []
+        else:
+            main = [
+                asyncio.create_task(self._container(spec, init=False).run())
+                for spec in self.pod["spec"]["containers"]
+                if not self._by_name[spec["name"]].finished
+            ]
+        try:
+            await _all(main)
+            for container in reversed(list(self.containers.values())):
+                if container.record.sidecar:
+                    await container.stop(_default_grace(self.pod))
+            await _all(sidecars or [])
+        finally:
+            for task in (*main, *(sidecars or [])):
+                task.cancel()
+        self.over = True
+        self._ready_for_containers = False
+        await self._tear_down()
+        self.changed()
+
+    async def _run_init_containers(self) -> list[asyncio.Task[None]] | None:
+        """Run them one after the other; the tasks of those that go on (sidecars), or None when one has failed."""
+        sidecars: list[asyncio.Task[None]] = []
+        for spec in self.pod["spec"].get("initContainers") or []:
+            record = self._by_name[spec["name"]]
+            if record.finished and not record.sidecar:
+                continue
+            container = self._container(spec, init=True)
+            task = asyncio.create_task(container.run())
+            if record.sidecar:
+                sidecars.append(task)
+                await container.started.wait()
+                continue
+            await _all([task])
+            if record.exit_code != 0 or self._stop.is_set():
+                return None
+        return None if self._stop.is_set() else sidecars
+
+    def _container(self, spec: Obj, *, init: bool) -> Container:
+        container = Container(
+            self.context, lambda: self.pod, spec, self._by_name[spec["name"]], folder=self._folder, volumes=self._volumes,
+            etc=self._etc_binds(spec), hostname=etcfiles.hostname(self.pod, self.context.node_name), address=self.address,
+            changed=self.changed,
+        )  # fmt: skip
+        del init
+        self.containers[container.name] = container
+        return container
+
+    # ---- sandbox, volumes, /etc ----------------------------------------------------------------------------
+
+    async def _make_sandbox(self) -> None:
+        shared = bool(self.pod["spec"].get("hostNetwork"))
+        told = ""
+        while True:
+            try:
+                name = etcfiles.hostname(self.pod, self.context.node_name)
+                self.netns = await self.context.spawner.sandbox(self.uid, name, host_network=shared)
+                if shared:
+                    self.address = self.context.node_address
+                else:
+                    self.address = (await self.context.network.attach(self.key, self.uid, self.netns)).ip
+                    self._attached = True
+                return
+            except ZygoteGone:
+                raise
+            except (StartError, OSError, ApiError) as problem:
+                if str(problem) != told:
+                    told = str(problem)
+                    log.warning("sandbox of %s: %s", self.key, problem)
+                    message = f"Failed to create pod sandbox: rpc error: code = Unknown desc = {problem}"
+                    self.context.event(self.pod, "Warning", "FailedCreatePodSandBox", message)
+                await self._drop_sandbox()
+            await asyncio.sleep(_RETRY)
+
+    async def _make_volumes(self) -> None:
+        self._volumes = Volumes(self.context, self.pod, self._folder / "volumes", self.address)
+        told = ""
+        while True:
+            try:
+                self._volumes.make()
+                return
+            except VolumeError as problem:
+                if str(problem) != told:
+                    told = str(problem)
+                    self.context.event(self.pod, "Warning", "FailedMount", told)
+            await asyncio.sleep(_RETRY)
+
+    def _write_etc(self) -> None:
+        name = etcfiles.hostname(self.pod, self.context.node_name)
+        etc = self._folder / "etc"
+        etc.mkdir(parents=True, exist_ok=True)
+        (etc / "hosts").write_text(etcfiles.hosts(self.pod, self.address, self.context.node_name))
+        (etc / "hostname").write_text(name + "\n")
+        (etc / "resolv.conf").write_text(etcfiles.resolv_conf(self.pod, machine=self.context.machine_resolv_conf))
+
+    def _etc_binds(self, spec: Obj) -> list[Bind]:
+        mounted = {mount["mountPath"].rstrip("/") for mount in spec.get("volumeMounts") or []}
+        etc: Path = self._folder / "etc"
+        return [Bind(str(etc / n), f"/etc/{n}") for n in ("hosts", "hostname", "resolv.conf") if f"/etc/{n}" not in mounted]
+
+    # ---- the end -------------------------------------------------------------------------------------------
+
+    async def _end_containers(self, living: asyncio.Task[None]) -> None:
+        running = [container for container in self.containers.values() if container.process is not None]
+        for container in running:
+            container.event("Normal", "Killing", f"Stopping container {container.name}")
+        grace = 0.0 if self._gone else float(_grace(self.pod) or 0)
+        ends = [asyncio.create_task(container.stop(grace)) for container in self.containers.values()]
+        if not running:
+            living.cancel()
+        while True:
+            urgent = asyncio.create_task(self._urgent.wait())
+            everything = asyncio.gather(*ends)
+            await asyncio.wait((everything, urgent), return_when=asyncio.FIRST_COMPLETED)
+            urgent.cancel()
+            if everything.done():
+                everything.exception()
+                break
+            self._urgent.clear()
+            shorter = 0.0 if self._gone else float(_grace(self.pod) or 0)
+            ends = [asyncio.create_task(container.stop(shorter)) for container in self.containers.values()]
+        # The containers' own tasks note how they ended, for the last status.
+        await asyncio.wait((living,), timeout=0.5)
+
+    async def _tear_down(self) -> None:
+        if self._attached:
+            self._attached = False
+            await self.context.network.detach(self.uid)
+        await self._drop_sandbox()
+        if self._stop.is_set():
+            Volumes(self.context, self.pod, self._folder, "").remove()
+
+    async def _drop_sandbox(self) -> None:
+        if self.netns is None:
+            return
+        os.close(self.netns)
+        self.netns = None
+        try:
+            await self.context.spawner.drop(self.uid)
+        except (ZygoteGone, StartError):
+            pass  # everything is going down
+
+    def _remove_from_api(self) -> None:
+        if self._gone:
+            return
+        self._write_status()
+        meta = self.pod["metadata"]
+        try:
+            self.context.api.delete(
+                "pods", meta["name"], meta["namespace"], grace_period=0, preconditions={"uid": self.uid}
+            )
+        except ApiError as problem:
+            log.debug("pod %s was removed before: %s", self.key, problem)
+
+    # ---- status --------------------------------------------------------------------------------------------
+
+    def changed(self) -> None:
+        """Something in the records has changed: write the status soon, once for many changes."""
+        if not self._dirty:
+            self._dirty = True
+            asyncio.get_running_loop().call_soon(self._write_status)
+
+    def _write_status(self) -> None:
+        self._dirty = False
+        if self._gone:
+            return
+        meta = self.pod["metadata"]
+        try:
+            self.pod = self.context.api.modify("pods", meta["name"], meta["namespace"], self._with_status, subresource="status")
+        except ApiError as problem:
+            log.debug("status of %s not written: %s", self.key, problem)
+
+    def _with_status(self, pod: dict[str, Any]) -> dict[str, Any] | None:
+        if pod["metadata"]["uid"] != self.uid:
+            return None
+        status = pod.setdefault("status", {})
+        phase = podstatus.phase(pod["spec"].get("restartPolicy", "Always"), self._records)
+        if status.get("phase") in ("Succeeded", "Failed"):
+            phase = status["phase"]
+        status["conditions"] = podstatus.conditions(
+            pod, self._records, phase, sandbox=self._ready_for_containers, at=podstatus.now()
+        )
+        status["phase"] = phase
+        status["hostIP"] = self.context.node_address
+        status["hostIPs"] = [{"ip": self.context.node_address}]
+        if self.address and self._records_began():
+            status["podIP"] = self.address
+            status["podIPs"] = [{"ip": self.address}]
+        status["startTime"] = self._start_time
+        status["qosClass"] = podstatus.quality_of_service(pod)
+        if "generation" in pod["metadata"]:
+            status["observedGeneration"] = pod["metadata"]["generation"]
+        for field, init in (("initContainerStatuses", True), ("containerStatuses", False)):
+            found = [record.status() for record in self._records if record.init == init]
+            if found:
+                status[field] = found
+        return pod
+
+    def _records_began(self) -> bool:
+        return self._ready_for_containers or self.over
+
+
+def _grace(pod: Obj) -> int | None:
+    seconds: int | None = pod["metadata"].get("deletionGracePeriodSeconds")
+    return seconds
+
+
+def _default_grace(pod: Obj) -> float:
+    return float(pod["spec"].get("terminationGracePeriodSeconds", 30))
+
+
+async def _all(tasks: list[asyncio.Task[None]]) -> None:
+    if tasks:
+        await asyncio.gather(*tasks)
+
+
+def _records(pod: Obj) -> list[ContainerRecord]:
+    """The containers' records: new, or as a node finds them after a reboot."""
+    spec, status = pod["spec"], pod.get("status", {})
+    known = {s["name"]: s for field in ("initContainerStatuses", "containerStatuses") for s in status.get(field) or []}
+    init = spec.get("initContainers") or []
+    records: list[ContainerRecord] = []
+    for container in [*init, *spec["containers"]]:
+        is_init = any(container is one for one in init)
+        sidecar = is_init and podstatus.is_sidecar(container)
+        record = ContainerRecord(container["name"], container.get("image", ""), init=is_init, sidecar=sidecar)
+        if is_init or init:
+            record.state = podstatus.waiting("PodInitializing")
+        before = known.get(record.name)
+        if before is not None:
+            _remember(record, before, "Always" if sidecar else spec.get("restartPolicy", "Always"))
+        records.append(record)
+    return records
+
+
+def _remember(record: ContainerRecord, before: Mapping[str, Any], policy: str) -> None:
+    record.restarts = int(before.get("restartCount", 0))
+    record.container_id = before.get("containerID", "")
+    record.image_id = before.get("imageID", "")
+    record.last_state = dict(before.get("lastState") or {})
+    state = before.get("state") or {}
+    if "running" in state:
+        ended = {
+            "exitCode": _REBOOT_EXIT_CODE,
+            "reason": "Unknown",
+            "startedAt": state["running"].get("startedAt"),
+            "finishedAt": podstatus.now(),
+            "containerID": record.container_id,
+        }
+        state = {"terminated": ended}
+    if "terminated" not in state:
+        return
+    code = int(state["terminated"]["exitCode"])
+    # Init containers run again after a reboot; a container that has ended for good stays as it is.
+    if policy == "Never" and not record.init or (policy == "OnFailure" and code == 0 and not record.init):
+        record.state = dict(state)
+        record.finished = True
+    else:
+        record.last_state = dict(state)
