@@ -114,6 +114,7 @@ class Links:
         """Opens the node's rtnetlink socket."""
         self._node = NetlinkSocket(NETLINK_ROUTE)
         self._query = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._node_address: str | None = None
         self._indexes = itertools.count(10)
         self._calm = _no_ipv6_address()
 
@@ -128,6 +129,7 @@ class Links:
         The cable of eth0 is not plugged in: nothing leaves the cluster. It is a veth pair whose other end
         stays down, since not every kernel has dummy links.
         """
+        self._node_address = node_address
         index, nowhere = next(self._indexes), next(self._indexes)
         peer = nested(
             _IFLA_INFO_DATA, attribute(_VETH_INFO_PEER, _ifinfo(nowhere) + text(_IFLA_IFNAME, "unplugged"))
@@ -166,13 +168,16 @@ class Links:
             return index
 
     def up(self, index: int, netns_fd: int, address: str) -> None:
-        """Give both ends of a link their addresses and routes and set them up; packets flow from here on."""
+        """Give both ends of a link their addresses and routes and set them up; packets flow from here on.
+
+        The node talks to the pod from its own address, as a kubelet's probes do.
+        """
         messages = [_add_address(index, LINK_ADDRESS, 32)]
         if self._calm:
             messages.append(
                 Message(_RTM_NEWLINK, 0, _ifinfo(index) + self._calm, "turn IPv6 off on the link")
             )
-        messages += [_up(index, router=True), _add_route(index, address)]
+        messages += [_up(index, router=True), _add_route(index, address, source=self._node_address)]
         self._node.send(messages)
         with inside(netns_fd):
             pod = NetlinkSocket(NETLINK_ROUTE)

@@ -9,13 +9,14 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from labkit.pocket.api.errors import ApiError
 from labkit.pocket.node.network import conntrack, servicerules
 from labkit.pocket.node.network.addresses import AddressPool
 from labkit.pocket.node.network.clusterview import POLICIES, WATCHED, ClusterView, Key, Touched, key_of
+from labkit.pocket.node.network.expressions import PROTOCOL_NUMBERS
 from labkit.pocket.node.network.links import LINK_ADDRESS, Links, remove_link
 from labkit.pocket.node.network.namespaces import new_network_namespace
 from labkit.pocket.node.network.netlink import NETLINK_NETFILTER, NetlinkError, NetlinkSocket
-from labkit.pocket.node.network.nft import PROTOCOL_NUMBERS
 from labkit.pocket.node.network.policyrules import Member, PolicyRules
 from labkit.pocket.node.network.ruleset import Ruleset, changes, commit
 from labkit.pocket.node.network.servicerules import ServicePort
@@ -305,7 +306,10 @@ class PodNetwork:
             )
             pods = "no pod" if not count else "1 pod" if count == 1 else f"{count} pods"
             message = f"In force after {milliseconds:.1f} ms; it selects {pods}"
-            self._api.record_event(obj, "Normal", "Enforced", message, "pod-network")
+            try:
+                self._api.record_event(obj, "Normal", "Enforced", message, "pod-network")
+            except ApiError as error:  # its namespace is on its way out
+                log.debug("no event about NetworkPolicy %s/%s: %s", *key, error)
 
     def _running(self) -> tuple[Links, NetlinkSocket]:
         if self._links is None or self._netfilter is None:

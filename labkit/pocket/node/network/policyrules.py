@@ -14,8 +14,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from labkit.pocket.node.network import expressions as ex
 from labkit.pocket.node.network import nft
-from labkit.pocket.node.network.nft import Compare, Kind, Verdict
+from labkit.pocket.node.network.expressions import Compare, Verdict
+from labkit.pocket.node.network.nft import Kind
 from labkit.pocket.node.network.ruleset import BaseChain, Chain, Elements, Rule, Ruleset
 from labkit.policy.flow import Direction
 from labkit.policy.labels import Selector
@@ -121,14 +123,14 @@ class PolicyRules:
     ) -> tuple[Rule, ...]:
         found = [rule for policy in policies for rule in self._policy_rules(policy, direction, ports)]
         names = ", ".join(policy.name for policy in policies)
-        end = nft.counter() + nft.verdict(Verdict.DROP)
+        end = ex.counter() + ex.verdict(Verdict.DROP)
         found.append(Rule(end, f"no rule allows it; isolated by {names}"))
         return tuple(found)
 
     def _policy_rules(
         self, policy: CompiledPolicy, direction: Direction, ports: tuple[ContainerPort, ...]
     ) -> Iterable[Rule]:
-        end = nft.counter() + nft.verdict(Verdict.ACCEPT)
+        end = ex.counter() + ex.verdict(Verdict.ACCEPT)
         for rule in policy.rules(direction):
             for peer in rule.peers or (None,):
                 who = self._who(policy, direction, peer)
@@ -149,10 +151,10 @@ class PolicyRules:
         """The expressions that recognise a peer; None if no IPv4 address can be it."""
         if peer is None:
             return b""
-        offset = nft.SOURCE if direction is Direction.INGRESS else nft.DESTINATION
+        offset = ex.SOURCE if direction is Direction.INGRESS else ex.DESTINATION
         if peer.ip_block is not None:
             return _block(peer.ip_block, offset)
-        return nft.address(offset) + nft.in_set(self._peer_set(policy.namespace, peer))
+        return ex.address(offset) + ex.in_set(self._peer_set(policy.namespace, peer))
 
     def _sets_of(
         self, policy: CompiledPolicy, direction: Direction
@@ -246,11 +248,11 @@ def _block(block: IpBlock, offset: int) -> bytes | None:
         return None
     found = b""
     if block.network.prefixlen:
-        found += nft.address(offset) + nft.masked(block.network.netmask.packed)
-        found += nft.compare(block.network.network_address.packed)
+        found += ex.address(offset) + ex.masked(block.network.netmask.packed)
+        found += ex.compare(block.network.network_address.packed)
     for network in block.excepts:
-        found += nft.address(offset) + nft.masked(network.netmask.packed)
-        found += nft.compare(network.network_address.packed, Compare.NEQ)
+        found += ex.address(offset) + ex.masked(network.netmask.packed)
+        found += ex.compare(network.network_address.packed, Compare.NEQ)
     return found
 
 
@@ -258,37 +260,37 @@ def _what(match: PortMatch, direction: Direction, ports: tuple[ContainerPort, ..
     """The expressions that recognise a port entry, for each rule it takes. `ports` are those of an ingress
     rule's subject.
     """
-    protocol = nft.protocol() + nft.compare(bytes([nft.PROTOCOL_NUMBERS[match.protocol]]))
+    protocol = ex.protocol() + ex.compare(bytes([ex.PROTOCOL_NUMBERS[match.protocol]]))
     if match.name is not None:
         if direction is Direction.EGRESS:
             # The destination's own names count, so each pod may have another number behind the same name.
-            key = nft.address(nft.DESTINATION) + nft.port(nft.FIRST_REGISTER + 1)
-            yield protocol + key + nft.in_set(_port_set(match))
+            key = ex.address(ex.DESTINATION) + ex.port(ex.FIRST_REGISTER + 1)
+            yield protocol + key + ex.in_set(_port_set(match))
         else:
             numbers = {p.port for p in ports if p.name == match.name and p.protocol == match.protocol}
             for number in sorted(numbers):
-                yield protocol + nft.port() + nft.compare(struct.pack("!H", number))
+                yield protocol + ex.port() + ex.compare(struct.pack("!H", number))
     elif match.port is None:
         yield protocol
     elif match.end_port is None or match.end_port == match.port:
-        yield protocol + nft.port() + nft.compare(struct.pack("!H", match.port))
+        yield protocol + ex.port() + ex.compare(struct.pack("!H", match.port))
     else:
         low, high = struct.pack("!H", match.port), struct.pack("!H", match.end_port)
-        yield protocol + nft.port() + nft.compare(low, Compare.GTE) + nft.compare(high, Compare.LTE)
+        yield protocol + ex.port() + ex.compare(low, Compare.GTE) + ex.compare(high, Compare.LTE)
 
 
 def _base_chain(direction: Direction, priority: int, offset: int) -> Chain:
-    open_already = nft.connection_state(nft.State.ESTABLISHED | nft.State.RELATED)
+    open_already = ex.connection_state(ex.State.ESTABLISHED | ex.State.RELATED)
     return Chain(
         (
-            Rule(open_already + nft.counter() + nft.verdict(Verdict.ACCEPT), "replies and open connections"),
-            Rule(nft.address(offset) + nft.look_up(dispatch_map(direction)), "pods that a policy isolates"),
+            Rule(open_already + ex.counter() + ex.verdict(Verdict.ACCEPT), "replies and open connections"),
+            Rule(ex.address(offset) + ex.look_up(dispatch_map(direction)), "pods that a policy isolates"),
         ),
         BaseChain("filter", nft.Hook.FORWARD, priority),
     )
 
 
 _BASE_CHAINS = {
-    "egress": _base_chain(Direction.EGRESS, 0, nft.SOURCE),
-    "ingress": _base_chain(Direction.INGRESS, 1, nft.DESTINATION),
+    "egress": _base_chain(Direction.EGRESS, 0, ex.SOURCE),
+    "ingress": _base_chain(Direction.INGRESS, 1, ex.DESTINATION),
 }

@@ -5,10 +5,11 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from labkit.pocket.node.network import expressions as ex
 from labkit.pocket.node.network import nft
 from labkit.pocket.node.network.netlink import Message, NetlinkSocket, attributes, table, text
 
-_GENERIC = struct.pack("!BBH", nft.FAMILY_IPV4, 0, 0)
+_GENERIC = struct.pack("!BBH", ex.FAMILY_IPV4, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)

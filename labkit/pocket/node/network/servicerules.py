@@ -13,8 +13,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from labkit.pocket.node.network import expressions as ex
 from labkit.pocket.node.network import nft
-from labkit.pocket.node.network.nft import Kind, Verdict
+from labkit.pocket.node.network.expressions import Verdict
+from labkit.pocket.node.network.nft import Kind
 from labkit.pocket.node.network.ruleset import BaseChain, Chain, Elements, Rule, Ruleset
 
 TABLE = "pocket-services"
@@ -62,7 +64,7 @@ def read_services(
         key = (service["metadata"]["namespace"], service["metadata"]["name"])
         for port in spec.get("ports") or ():
             protocol = port.get("protocol") or "TCP"
-            if protocol not in nft.PROTOCOL_NUMBERS:
+            if protocol not in ex.PROTOCOL_NUMBERS:
                 continue
             fronts = [(address, int(port["port"])) for address in addresses]
             if port.get("nodePort"):
@@ -139,39 +141,39 @@ def render(ports: Iterable[ServicePort], cluster_ips: frozenset[str]) -> Ruleset
 
 def _front(address: str, protocol: str, port: int) -> bytes:
     return (
-        nft.packed_address(address) + bytes([nft.PROTOCOL_NUMBERS[protocol], 0, 0, 0]) + nft.packed_port(port)
+        nft.packed_address(address) + bytes([ex.PROTOCOL_NUMBERS[protocol], 0, 0, 0]) + nft.packed_port(port)
     )
 
 
 def _choose(port: ServicePort, endpoints: str) -> Rule:
     """Take an endpoint: any, or for a sticky Service always the same one for the same client."""
     count = len(port.targets)
-    number = nft.address(nft.SOURCE) + nft.hashed(4, count) if port.sticky else nft.random_number(count)
-    target = nft.look_up(endpoints, into=nft.FIRST_REGISTER)
-    return Rule(number + nft.counter() + target + nft.translate_destination(), port.label)
+    number = ex.address(ex.SOURCE) + ex.hashed(4, count) if port.sticky else ex.random_number(count)
+    target = ex.look_up(endpoints, into=ex.FIRST_REGISTER)
+    return Rule(number + ex.counter() + target + ex.translate_destination(), port.label)
 
 
-_KEY = nft.address(nft.DESTINATION) + nft.protocol(nft.FIRST_REGISTER + 1) + nft.port(nft.FIRST_REGISTER + 2)
-_DISPATCH = (Rule(_KEY + nft.look_up("services"), "to an endpoint of the Service"),)
-_NEW = nft.connection_state(nft.State.NEW)
+_KEY = ex.address(ex.DESTINATION) + ex.protocol(ex.FIRST_REGISTER + 1) + ex.port(ex.FIRST_REGISTER + 2)
+_DISPATCH = (Rule(_KEY + ex.look_up("services"), "to an endpoint of the Service"),)
+_NEW = ex.connection_state(ex.State.NEW)
 _NO_ENDPOINT = Rule(
-    _NEW + _KEY + nft.in_set("no-endpoints") + nft.counter() + nft.reject(),
+    _NEW + _KEY + ex.in_set("no-endpoints") + ex.counter() + ex.reject(),
     "a Service without ready endpoints",
 )
 _NO_PORT = Rule(
-    _NEW + nft.address(nft.DESTINATION) + nft.in_set("cluster-ips") + nft.counter() + nft.reject(),
+    _NEW + ex.address(ex.DESTINATION) + ex.in_set("cluster-ips") + ex.counter() + ex.reject(),
     "not a port of this Service",
 )
 _UNPLUGGED = Rule(
-    nft.outgoing_interface() + nft.compare(b"eth0".ljust(16, b"\0")) + nft.counter() + nft.reject(0),
+    ex.outgoing_interface() + ex.compare(b"eth0".ljust(16, b"\0")) + ex.counter() + ex.reject(0),
     "the cluster has no way out",
 )
 _HAIRPIN = Rule(
-    nft.address(nft.SOURCE)
-    + nft.address(nft.DESTINATION, nft.FIRST_REGISTER + 1)
-    + nft.in_set("hairpins")
-    + nft.counter()
-    + nft.masquerade(),
+    ex.address(ex.SOURCE)
+    + ex.address(ex.DESTINATION, ex.FIRST_REGISTER + 1)
+    + ex.in_set("hairpins")
+    + ex.counter()
+    + ex.masquerade(),
     "a pod that reaches itself through a Service",
 )
 _DNAT, _FILTER, _SNAT = -100, 0, 100

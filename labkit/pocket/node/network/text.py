@@ -10,13 +10,13 @@ import socket
 import struct
 from collections.abc import Iterable, Mapping
 
-from labkit.pocket.node.network import nft
+from labkit.pocket.node.network import expressions as ex
 from labkit.pocket.node.network.netlink import NetlinkSocket, table
 from labkit.pocket.node.network.policyrules import TABLE, Member, chain_name, dispatch_map
 from labkit.pocket.node.network.readback import Expression, KernelRule, read_elements, read_rules
 from labkit.policy.flow import Direction
 
-_PROTOCOLS = {number: name.lower() for name, number in nft.PROTOCOL_NUMBERS.items()}
+_PROTOCOLS = {number: name.lower() for name, number in ex.PROTOCOL_NUMBERS.items()}
 _STATES = {1: "invalid", 2: "established", 4: "related", 8: "new"}
 _VERDICTS = {0: "drop", 1: "accept", -3: "jump", -4: "goto", -5: "return"}
 
@@ -112,7 +112,7 @@ class _Words:
         if expression.name == "payload":
             register, base, offset = (expression.number(kind) for kind in (1, 2, 3))
             network, transport = (
-                {nft.SOURCE: "ip saddr", nft.DESTINATION: "ip daddr"},
+                {ex.SOURCE: "ip saddr", ex.DESTINATION: "ip daddr"},
                 {0: "sport", 2: "dport"},
             )
             words = (network if base == 1 else transport).get(offset, f"payload {base} {offset}")
@@ -128,7 +128,7 @@ class _Words:
         self._masks.pop(register, None)
 
     def _compare(self, expression: Expression) -> None:
-        register, how, value = expression.number(1), nft.Compare(expression.number(2)), expression.value(3)
+        register, how, value = expression.number(1), ex.Compare(expression.number(2)), expression.value(3)
         words, mask = self._registers.get(register, "?"), self._masks.get(register)
         if words == "l4proto":
             self._protocol = _PROTOCOLS.get(value[0], str(value[0]))
@@ -142,12 +142,12 @@ class _Words:
             address = socket.inet_ntoa(value)
             if mask:
                 address = str(ipaddress.IPv4Network(f"{address}/{socket.inet_ntoa(mask)}"))
-            self.parts.append(f"{words} {'!= ' if how is nft.Compare.NEQ else ''}{address}")
+            self.parts.append(f"{words} {'!= ' if how is ex.Compare.NEQ else ''}{address}")
         else:
             self.parts.append(f'{words} "{value.rstrip(bytes(1)).decode(errors="replace")}"')
 
-    def _port(self, how: nft.Compare, number: int) -> None:
-        if how is nft.Compare.GTE:
+    def _port(self, how: ex.Compare, number: int) -> None:
+        if how is ex.Compare.GTE:
             self._from = number
             return
         numbers = str(number) if self._from is None else f"{self._from}-{number}"
