@@ -1,0 +1,38 @@
+"""Talking to a Kubernetes cluster, whoever made it. Only `providers` know one kind of cluster from another."""
+
+from __future__ import annotations
+
+from .cluster import Applied, Cluster
+from .errors import (
+    ApplyError,
+    ClusterError,
+    ClusterUnreachable,
+    Conflict,
+    Denied,
+    ExecError,
+    Invalid,
+    NoSuchContext,
+    NotALab,
+    NotFound,
+    Unauthorized,
+    WaitTimeout,
+)
+from .execution import ExecResult
+
+__all__ = [
+    "Applied",
+    "ApplyError",
+    "Cluster",
+    "ClusterError",
+    "ClusterUnreachable",
+    "Conflict",
+    "Denied",
+    "ExecError",
+    "ExecResult",
+    "Invalid",
+    "NoSuchContext",
+    "NotALab",
+    "NotFound",
+    "Unauthorized",
+    "WaitTimeout",
+]
