@@ -1,7 +1,8 @@
 """What NetworkPolicies say: a pure engine. Objects in, decisions with reasons and truth tables out."""
 
 from .decide import decide
-from .decision import Decision, Half, PolicyStep, RuleStep, Step, Unselected, Why
+from .decision import Decision, Half, PolicyStep, RuleStep, Step, Trap, Unselected, Why
+from .difference import Change, TableDifference, difference
 from .flow import Direction, Family, Flow, Verdict
 from .labels import LabelSelector, Operator, Requirement, Selector, SelectorError
 from .model import (
@@ -33,6 +34,7 @@ __all__ = [
     "CILIUM",
     "KINDNET",
     "Cell",
+    "Change",
     "CompiledPolicy",
     "ContainerPort",
     "Decision",
@@ -65,6 +67,8 @@ __all__ = [
     "SourceWarning",
     "SourcedObject",
     "Step",
+    "TableDifference",
+    "Trap",
     "TruthTable",
     "Unselected",
     "Verdict",
@@ -76,6 +80,7 @@ __all__ = [
     "compile_policy",
     "decide",
     "declared_ports",
+    "difference",
     "load",
     "load_plain",
     "truth_table",

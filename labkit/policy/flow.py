@@ -57,6 +57,6 @@ class Flow:
     family: Family | None = None
 
     def __str__(self) -> str:
-        port = f" port {self.port}" if self.port else ""
+        port = f" {self.port}" if self.port else ""
         family = f" over {self.family}" if self.family else ""
-        return f"{self.source} → {self.destination}{port}/{self.protocol}{family}"
+        return f"{self.source} → {self.destination}, {self.protocol}{port}{family}"

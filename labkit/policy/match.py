@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .decision import Half, PolicyStep, RuleStep, Step, Unselected
 from .flow import Direction
 from .model import Pod
@@ -29,12 +31,16 @@ def half(world: World, profile: Profile, direction: Direction, attempt: Attempt,
             unselected.append(silent)
         else:
             steps.append(_policy_step(world, profile, policy, direction, attempt))
+    allowed = not steps or any(step.allowed for step in steps)
+    if allowed:
+        # A mistake in one policy does no harm here when another policy admits the flow.
+        steps = [step if step.allowed else replace(step, traps=()) for step in steps]
     return Half(
         direction,
         subject.name,
         other.name,
         isolated=bool(steps),
-        allowed=not steps or any(step.allowed for step in steps),
+        allowed=allowed,
         policies=tuple(steps),
         unselected=tuple(unselected),
     )

@@ -181,7 +181,7 @@ class _Compiler:
             if name not in ("Ingress", "Egress"):
                 self._refuse(
                     f"spec.policyTypes[{i}]",
-                    f'Unsupported value: "{name}": supported values: "Egress", "Ingress"',
+                    f'Unsupported value: "{name}": supported values: "Ingress", "Egress"',
                 )
         if self._problems:
             raise PolicyError(self._key, self._problems)

@@ -22,7 +22,7 @@ def port_step(policy: CompiledPolicy, entry: PortMatch, attempt: Attempt) -> Ste
         if entry.name is not None:
             reason = f'on {destination.name} the name "{entry.name}" stands for port {here}'
         else:
-            reason = f"{here} is what it asks for ({entry})"
+            reason = f"{here} is open" if str(entry) == here else f"{here} is among {entry}"
     elif entry.protocol != attempt.protocol:
         why, reason = Why.OTHER_PROTOCOL, f"it is about {entry.protocol}, the flow uses {attempt.protocol}"
     elif entry.name is None:

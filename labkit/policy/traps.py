@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from .decision import RuleStep, Step, Trap, Why
 from .flow import Direction
 from .networkpolicy import CompiledPolicy, Peer, Rule
-from .party import Attempt
+from .party import Attempt, Party
 
 
 def traps_of(
@@ -16,9 +16,10 @@ def traps_of(
     """The traps of one policy that have to do with this flow."""
     rules = policy.rules(direction)
     found = list(_defaulted_types(policy, direction))
+    other = attempt.destination if direction is Direction.EGRESS else attempt.source
     for rule, step in zip(rules, steps, strict=True):
         found += _two_dashes(policy, rule, step)
-        found += _own_namespace(policy, rule, step)
+        found += _own_namespace(policy, rule, step, other)
         found += _half_of_a_pair(policy, rule, step)
     found += _rule_split(policy, direction, rules, steps)
     if not any(step.matched for step in steps):
@@ -38,11 +39,13 @@ def _defaulted_types(policy: CompiledPolicy, direction: Direction) -> Iterator[T
             "The policy has no policyTypes. Ingress is then always included, so a policy with nothing but egress "
             "rules also closes all ingress. Write policyTypes: [Egress] if only egress is meant."
         )
-    else:
+    elif policy.line("spec.egress"):
         text = (
-            "The policy has no policyTypes and no rules. That means Ingress, with nothing let in. "
-            "(An empty egress list does not make it about Egress.)"
+            "An empty egress list does not make a policy about Egress. Without policyTypes this one is about "
+            "Ingress, and lets nothing in. Write policyTypes: [Egress] to close egress."
         )
+    else:
+        return
     yield _trap(policy, "types-defaulted", "spec", text)
 
 
@@ -66,9 +69,9 @@ def _two_dashes(policy: CompiledPolicy, rule: Rule, step: RuleStep) -> Iterator[
         yield _trap(policy, "two-dashes", rule.peers[matched].path, text)
 
 
-def _own_namespace(policy: CompiledPolicy, rule: Rule, step: RuleStep) -> Iterator[Trap]:
+def _own_namespace(policy: CompiledPolicy, rule: Rule, step: RuleStep, other: Party) -> Iterator[Trap]:
     for peer, peer_step in zip(rule.peers or (), step.peers, strict=True):
-        if step.peers_matched or peer_step.why is not Why.OTHER_NAMESPACE:
+        if step.peers_matched or peer_step.why is not Why.OTHER_NAMESPACE or not _labels_fit(peer, other):
             continue
         text = (
             f"A podSelector without a namespaceSelector looks only in the policy's own namespace "
@@ -128,6 +131,12 @@ def _missing_protocol(
 
 def _wrong_protocol(step: Step) -> bool:
     return step.why is Why.OTHER_PROTOCOL
+
+
+def _labels_fit(peer: Peer, other: Party) -> bool:
+    return other.pod is not None and (
+        peer.pod_selector is None or peer.pod_selector.matches(other.pod.labels)
+    )
 
 
 def _only_namespaces(peer: Peer) -> bool:
