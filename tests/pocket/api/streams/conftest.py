@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from local_runtime import Lab, LocalRuntime
 
 from labkit.pocket.api.errors import ApiError, not_found
 from labkit.pocket.api.streams import POD_STREAMS, node_proxy
+from tests.pocket.api.streams.local_runtime import Lab, LocalRuntime
 
 
 def pod(name: str, *containers: str) -> dict[str, Any]:

@@ -9,7 +9,8 @@ import aiohttp
 import pytest
 from kubernetes import client
 from kubernetes.stream import portforward, stream
-from local_runtime import Lab
+
+from tests.pocket.api.streams.local_runtime import Lab
 
 
 def core(lab: Lab) -> client.CoreV1Api:

@@ -10,7 +10,7 @@ import re
 import struct
 import termios
 
-from local_runtime import Lab
+from tests.pocket.api.streams.local_runtime import Lab
 
 
 async def test_exec_carries_both_outputs_and_the_exit_code(lab: Lab) -> None:
