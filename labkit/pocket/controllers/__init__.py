@@ -15,6 +15,7 @@ from labkit.pocket.controllers import (
     endpoints,
     eventexpiry,
     garbage,
+    mirroring,
     namespaces,
     replicasets,
     scheduler,
@@ -36,6 +37,7 @@ CONTROLLERS: Mapping[str, Run] = {
     "replicaset": lambda api, _facts: replicasets.run(api),
     "scheduler": lambda api, _facts: scheduler.run(api),
     "endpoints": lambda api, _facts: endpoints.run(api),
+    "mirroring": lambda api, _facts: mirroring.run(api),
     "garbage": lambda api, _facts: garbage.run(api),
     "events": lambda api, _facts: eventexpiry.run(api),
 }

@@ -140,6 +140,33 @@ async def test_a_service_without_a_selector_is_left_alone(cluster: LabCluster) -
     cluster.api.create("pods", pod("a", {"app": "outside"}))
     await cluster.quiet()
     assert addresses(cluster, "outside") == {"203.0.113.7"}
+    (found,) = slices(cluster, "outside")  # mirrored, for those who read slices only
+    assert found["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"].startswith(
+        "endpointslicemirroring"
+    )
+    assert found["endpoints"] == [{"addresses": ["203.0.113.7"], "conditions": {"ready": True}}]
+    cluster.api.delete("endpoints", "outside", "default")
+    await cluster.until(lambda: not slices(cluster, "outside"))
+
+
+async def test_slices_written_by_hand_are_left_alone(cluster: LabCluster) -> None:
+    cluster.api.create("services", service("outside", selector=None))
+    mine = {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "mine",
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": "outside"},
+        },
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["203.0.113.7"]}],
+        "ports": [{"port": 80}],
+    }
+    written = cluster.api.create(SLICES, mine)
+    cluster.change("services", "outside", lambda s: s["metadata"].update(labels={"a": "b"}))
+    await cluster.quiet()
+    assert slices(cluster, "outside") == [written]
 
 
 async def test_edits_of_what_we_write_are_put_right(cluster: LabCluster) -> None:
