@@ -75,7 +75,8 @@ async def lab(tmp_path: Path) -> AsyncIterator[Lab]:
         return web.json_response(DISCOVERY[request.path])
 
     async def proxy(request: web.Request) -> web.Response:
-        return await node_proxy(request, request.match_info["path"], runtime)
+        path = f"{request.match_info['path']}?{request.query_string}"
+        return await node_proxy(request, path, runtime)
 
     def stream(sub: str) -> Any:
         async def serve(request: web.Request) -> web.StreamResponse:
