@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import signal
 import socket
 from collections.abc import Callable, Mapping
@@ -32,7 +31,12 @@ class PocketCluster:
     """A cluster in this process, which is in the cluster's namespaces already."""
 
     def __init__(
-        self, places: Places, listening: socket.socket, control: socket.socket, *, machine_resolv_conf: str = ""
+        self,
+        places: Places,
+        listening: socket.socket,
+        control: socket.socket,
+        *,
+        machine_resolv_conf: str = "",
     ) -> None:
         self._places = places
         self._listening = listening
@@ -62,13 +66,18 @@ class PocketCluster:
             api=api, spawner=spawner, network=network, run=self._places.run, logs=self._places.logs, token=token,
             ca=pki.ca.decode(), machine_resolv_conf=self._machine_resolv_conf,
         )  # fmt: skip
+        await network.start()
         kubelet = Kubelet(context)
-        server = await serve(api, NodeRuntime(kubelet), pki, [self._listening])
+        server = await serve(api, NodeRuntime(kubelet), pki, [self._listening, _inside()])
         port = self._listening.getsockname()[1]
         write_kubeconfig(self._places.kubeconfig, self._places.name, f"https://127.0.0.1:{port}", pki)
         parts = [
-            asyncio.create_task(controllers.run_all(api, controllers.ClusterFacts(ca_certificate=pki.ca.decode())), name="controllers"),
-            asyncio.create_task(self._network_and_node(network, kubelet, server), name="node"),
+            asyncio.create_task(
+                controllers.run_all(api, controllers.ClusterFacts(ca_certificate=pki.ca.decode())),
+                name="controllers",
+            ),
+            asyncio.create_task(network.run(), name="network"),
+            asyncio.create_task(kubelet.run(), name="node"),
             asyncio.create_task(spawner.closed.wait(), name="zygote"),
         ]
         await asyncio.sleep(0)
@@ -79,7 +88,9 @@ class PocketCluster:
         for part in parts:
             if part.done():
                 code = 1
-                log.error("the %s ended; the cluster cannot go on", part.get_name(), exc_info=part.exception())
+                log.error(
+                    "the %s ended; the cluster cannot go on", part.get_name(), exc_info=part.exception()
+                )
         for part in (*parts, stopped):
             part.cancel()
         spawner.close()
@@ -89,17 +100,10 @@ class PocketCluster:
         store.close()
         return code
 
-    async def _network_and_node(self, network: PodNetwork, kubelet: Kubelet, server: Any) -> None:
-        await network.start()
-        inside = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        inside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        inside.bind((NODE_ADDRESS, _API_PORT))
-        await server.add_socket(inside)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(network.run())
-            group.create_task(kubelet.run())
 
-
-def pid() -> int:
-    """This daemon's process id, as the machine numbers it."""
-    return os.getpid()
+def _inside() -> socket.socket:
+    """The API's socket in the node's own network, where pods reach it."""
+    inside = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    inside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    inside.bind((NODE_ADDRESS, _API_PORT))
+    return inside

@@ -17,15 +17,10 @@ import socket
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labkit.pocket.node import linux
 from labkit.pocket.places import Places
-
-if TYPE_CHECKING:
-    import asyncio
-
-    from labkit.pocket.api import Api
 
 log = logging.getLogger("labkit.pocket.daemon")
 
@@ -37,8 +32,6 @@ NAMESPACES = (
     | linux.CLONE_NEWUTS
     | linux.CLONE_NEWIPC
 )
-_API_PORT = 6443
-_TOKEN_SECONDS = 365 * 24 * 3600  # a laptop sleeps: nothing here renews a token
 
 
 class StartFailed(Exception):  # noqa: N818
@@ -54,6 +47,8 @@ def main() -> None:
     home, name, ready = sys.argv[1:]
     places = Places(name, Path(home))
     report = int(ready)
+    if os.fork():
+        os._exit(0)  # whoever started us is not to be our parent: nobody there would collect us when we end
     logging.basicConfig(
         level=os.environ.get("LABKIT_LOG", "INFO"), stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -66,7 +61,10 @@ def main() -> None:
         sys.exit(1)
     except Exception as problem:
         log.exception("the cluster %s did not start, or ended by a mistake of ours", name)
-        _tell(report, {"error": "daemon", "message": f"{type(problem).__name__}: {problem}"})
+        stage = (
+            "network" if type(problem).__name__ == "NetlinkError" else "daemon"
+        )  # its module is heavy to import
+        _tell(report, {"error": stage, "message": f"{type(problem).__name__}: {problem}"})
         sys.exit(1)
 
 
@@ -97,7 +95,13 @@ def _run(places: Places, report: int) -> None:
 
     def ready() -> None:
         seconds = time.monotonic() - began
-        info = {"pid": os.getpid(), "init": init, "port": port, "server": f"https://127.0.0.1:{port}", "started": int(time.time())}
+        info = {
+            "pid": os.getpid(),
+            "init": init,
+            "port": port,
+            "server": f"https://127.0.0.1:{port}",
+            "started": int(time.time()),
+        }
         _write_info(places, info)
         _tell(report, {"ready": True, **info})
         log.info("cluster %s serves on 127.0.0.1:%d, %.2f s after the start", places.name, port, seconds)

@@ -13,11 +13,11 @@ class PocketError(Exception):
         self.fix = fix
 
 
-class NotSupported(PocketError):
+class NotSupported(PocketError):  # noqa: N818 - it says what is the matter
     """This machine cannot run a pocket cluster as it is; `labkit doctor` says more."""
 
 
-class NoSuchCluster(PocketError):
+class NoSuchCluster(PocketError):  # noqa: N818
     """There is no cluster of that name."""
 
     def __init__(self, name: str) -> None:

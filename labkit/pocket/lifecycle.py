@@ -25,7 +25,7 @@ from labkit.pocket.places import Places, default_home
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
-_STAGES_OF_THE_MACHINE = ("unshare", "id-map", "capabilities")
+_STAGES_OF_THE_MACHINE = ("unshare", "id-map", "capabilities", "network")
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,9 @@ class ClusterInfo:
         }  # fmt: skip
 
 
-def up(name: str = "lab", *, home: Path | None = None, progress: Callable[[str], None] | None = None) -> ClusterInfo:
+def up(
+    name: str = "lab", *, home: Path | None = None, progress: Callable[[str], None] | None = None
+) -> ClusterInfo:
     """Make sure that the cluster runs; returns when its API answers.
 
     A cluster that was there before (ended by a kill or a reboot) comes back with all its objects. `progress` is told
@@ -74,10 +76,9 @@ def up(name: str = "lab", *, home: Path | None = None, progress: Callable[[str],
         tell(f"{'Waking' if existed else 'Creating'} cluster {name}")
         try:
             answer = _spawn(places)
-        except BaseException:
+        except NotSupported:
             if not existed:
-                with contextlib.suppress(OSError):
-                    shutil.rmtree(places.directory)
+                shutil.rmtree(places.directory, ignore_errors=True)
             raise
         tell(f"Cluster {name} serves on {answer['server']}")
         return ClusterInfo(name, answer["pid"], places.kubeconfig, answer["server"], True, answer["started"])
@@ -109,7 +110,9 @@ def list_clusters(home: Path | None = None) -> list[ClusterInfo]:
     clusters = (home or default_home()) / "clusters"
     if not clusters.is_dir():
         return []
-    names = sorted(path.name for path in clusters.iterdir() if path.is_dir() and not path.name.startswith("."))
+    names = sorted(
+        path.name for path in clusters.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
     return [status(name, home) for name in names]
 
 
@@ -138,7 +141,7 @@ def _changing(places: Places, *, then_remove: bool = False) -> Iterator[None]:
         fd = os.open(places.change_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(fd, fcntl.LOCK_EX)
         with contextlib.suppress(FileNotFoundError):
-            if os.stat(places.change_lock).st_ino == os.fstat(fd).st_ino:
+            if places.change_lock.stat().st_ino == os.fstat(fd).st_ino:
                 break
         os.close(fd)  # whoever had it before has removed the file: ours locks nothing
     try:
@@ -195,14 +198,10 @@ def _spawn(places: Places) -> dict[str, Any]:
             )  # fmt: skip
         finally:
             os.close(write)
+        process.wait()  # it has forked itself away by then
         answer = _answer(read)
     if answer.get("ready"):
-        # The daemon outlives us; nobody is to wait for it or to warn that it runs.
-        process.returncode = 0
         return answer
-    if process.poll() is None and not answer:
-        process.kill()
-    process.wait()
     raise _failure(places, answer, began_at)
 
 
@@ -235,13 +234,17 @@ def _failure(places: Places, answer: dict[str, Any], began_at: int) -> PocketErr
 
         advice = preflight.explain(stage, answer.get("message", ""))
         return NotSupported(
-            "This machine does not let an ordinary program make the namespaces that a pocket cluster lives in.",
+            f"This machine does not give a pocket cluster what it lives in: {advice.what}.",
             advice.why,
             advice.fix_command or "Run `labkit doctor` for what to do.",
         )
-    lines = places.log.read_text(errors="replace")[began_at:].strip().splitlines() if places.log.exists() else []
+    lines = (
+        places.log.read_text(errors="replace")[began_at:].strip().splitlines() if places.log.exists() else []
+    )
     last = answer.get("message") or (lines[-1] if lines else "it ended without a word")
-    return PocketError(f"The cluster {places.name!r} did not start.", f"Its daemon says: {last}", f"Its log: {places.log}")
+    return PocketError(
+        f"The cluster {places.name!r} did not start.", f"Its daemon says: {last}", f"Its log: {places.log}"
+    )
 
 
 def _end(places: Places) -> None:

@@ -21,8 +21,8 @@ from labkit.pocket.node.backoff import Backoff, go_duration
 from labkit.pocket.node.context import Context
 from labkit.pocket.node.logs import LogFile
 from labkit.pocket.node.podstatus import ContainerRecord, State, now, waiting
-from labkit.pocket.node.process import DEFAULT_PATH
 from labkit.pocket.node.probing import Prober
+from labkit.pocket.node.process import DEFAULT_PATH
 from labkit.pocket.node.sessions import Attachment
 from labkit.pocket.node.spawner import Process, StartError, ZygoteGone, read
 from labkit.pocket.node.spec import (
@@ -39,7 +39,10 @@ _CONFIG_RETRY = 2.0  # seconds until a missing ConfigMap or Secret is looked for
 _MESSAGE_AT_MOST = 4096
 _START_FAILED = 128
 _SECONDS_AFTER_KILL = 5.0
-_CREATE_FAILED = "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: unable to start container process: "
+_CREATE_FAILED = (
+    "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed: "
+    "unable to start container process: "
+)
 
 
 class Container:
@@ -89,8 +92,7 @@ class Container:
         """Run it, and again as the restart policy says, until it has ended for good or `stop` is called."""
         while not self.record.finished and not self._stopping:
             image = await self._provide()
-            await self._wait_back_off()
-            if self._stopping:
+            if not await self._wait_back_off():
                 return
             await self._one_run(image)
             if not self._stopping and not self._again():
@@ -131,10 +133,11 @@ class Container:
                 self._wait_state("ImagePullBackOff", message)
             await asyncio.sleep(backoff.wait(failed, time.monotonic()))
 
-    async def _wait_back_off(self) -> None:
+    async def _wait_back_off(self) -> bool:
+        """Wait before a restart as long as upstream would; False when the container is not to start any more."""
         ended = self.record.state.get("terminated")
         if ended is None:
-            return
+            return not self._stopping
         left = self._backoff.wait(self._ended_at, time.monotonic())
         if left > 0:
             meta = self.pod["metadata"]
@@ -150,6 +153,7 @@ class Container:
             )
             await asyncio.sleep(left)
         self._backoff.tried(time.monotonic())
+        return not self._stopping
 
     _ended_at = 0.0
 
@@ -200,7 +204,9 @@ class Container:
             log_file.close()
             self.record.ready = self.record.started = False
             self.started.clear()
-        self._ended(code, "Completed" if code == 0 else "Error", began=began, message=self._termination_message(code))
+        self._ended(
+            code, "Completed" if code == 0 else "Error", began=began, message=self._termination_message(code)
+        )
 
     def _ended(self, code: int, reason: str, *, began: str, message: str = "") -> None:
         ended: dict[str, Any] = {"exitCode": code, "reason": reason}
@@ -233,7 +239,9 @@ class Container:
         pod, spec = self.pod, self.spec
         namespace = pod["metadata"]["namespace"]
         services = environment.service_variables(
-            self.context.api.list("services"), namespace, links=pod["spec"].get("enableServiceLinks") is not False
+            self.context.api.list("services"),
+            namespace,
+            links=pod["spec"].get("enableServiceLinks") is not False,
         )
         given = environment.environment(
             spec, pod, self.context.lookup(namespace), services, self.address, self.context.node_address
@@ -263,10 +271,19 @@ class Container:
 
     def _termination_message(self, code: int) -> str:
         try:
-            message = (self._folder / "containers" / self.name).read_bytes()[:_MESSAGE_AT_MOST].decode("utf-8", "replace")
+            message = (
+                (self._folder / "containers" / self.name)
+                .read_bytes()[:_MESSAGE_AT_MOST]
+                .decode("utf-8", "replace")
+            )
         except OSError:
             message = ""
-        if not message and code and self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError" and self.log:
+        if (
+            not message
+            and code
+            and self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError"
+            and self.log
+        ):
             lines = self.log.path.read_text(errors="replace").splitlines()[-80:]
             message = "\n".join(line.split(" ", 3)[-1] for line in lines)[-2048:]
         return message
@@ -368,7 +385,12 @@ class Container:
             if "httpGet" in hook:
                 from labkit.pocket.node import probes
 
-                result = await probes.ask({"httpGet": hook["httpGet"], "timeoutSeconds": 30}, self.spec, self.address, self.run_command)
+                result = await probes.ask(
+                    {"httpGet": hook["httpGet"], "timeoutSeconds": 30},
+                    self.spec,
+                    self.address,
+                    self.run_command,
+                )
                 return "" if result.ok else result.message
         except (StartError, OSError, ZygoteGone) as problem:
             return str(problem)

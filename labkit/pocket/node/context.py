@@ -58,7 +58,9 @@ class Context:
     node_name: str = NODE_NAME
     node_address: str = NODE_ADDRESS
 
-    def event(self, pod: Mapping[str, Any], kind: str, reason: str, message: str, container: str = "") -> None:
+    def event(
+        self, pod: Mapping[str, Any], kind: str, reason: str, message: str, container: str = ""
+    ) -> None:
         """Record an event about a pod (or one of its containers) as a kubelet does."""
         meta = pod["metadata"]
         about: dict[str, Any] = {
@@ -71,7 +73,9 @@ class Context:
         }
         if container:
             init = any(c["name"] == container for c in pod["spec"].get("initContainers") or ())
-            about["fieldPath"] = _ABOUT_CONTAINER.format(list="initContainers" if init else "containers", name=container)
+            about["fieldPath"] = _ABOUT_CONTAINER.format(
+                list="initContainers" if init else "containers", name=container
+            )
         try:
             self.api.record_event(about, kind, reason, message, "kubelet")
         except ApiError as problem:

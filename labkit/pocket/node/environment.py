@@ -62,12 +62,22 @@ def _service(name: str, spec: _Object) -> dict[str, str]:
         base = f"{prefix}_PORT_{port['port']}_{protocol}"
         if index == 0:
             variables[f"{prefix}_PORT"] = url
-        variables |= {base: url, f"{base}_PROTO": protocol.lower(), f"{base}_PORT": str(port["port"]), f"{base}_ADDR": address}
+        variables |= {
+            base: url,
+            f"{base}_PROTO": protocol.lower(),
+            f"{base}_PORT": str(port["port"]),
+            f"{base}_ADDR": address,
+        }
     return variables
 
 
 def environment(
-    container: _Object, pod: _Object, lookup: Lookup, services: Mapping[str, str], address: str, node_address: str
+    container: _Object,
+    pod: _Object,
+    lookup: Lookup,
+    services: Mapping[str, str],
+    address: str,
+    node_address: str,
 ) -> dict[str, str]:
     """The variables from the container's `envFrom` and `env` over those of Services. Raises ConfigError."""
     result = dict(services)
@@ -102,7 +112,10 @@ def decoded(source: _Object) -> dict[str, str]:
     """The data of a ConfigMap or Secret as text."""
     data = dict(source.get("data") or {})
     if source.get("kind") == "Secret":
-        return {key: base64.b64decode(value or "").decode("utf-8", "surrogateescape") for key, value in data.items()}
+        return {
+            key: base64.b64decode(value or "").decode("utf-8", "surrogateescape")
+            for key, value in data.items()
+        }
     return data
 
 
@@ -127,7 +140,9 @@ def _value_from(
             if reference.get("optional"):
                 return None
             what = "ConfigMap" if resource == "configmaps" else "Secret"
-            raise ConfigError(f"couldn't find key {reference['key']} in {what} {pod['metadata']['namespace']}/{reference['name']}")
+            raise ConfigError(
+                f"couldn't find key {reference['key']} in {what} {pod['metadata']['namespace']}/{reference['name']}"
+            )
         return data[reference["key"]]
     return None
 
@@ -167,7 +182,17 @@ def resource_field(container: _Object, reference: _Object) -> str:
     return str(-int(-(_quantity(str(quantity)) / divisor) // 1))  # rounded up, as upstream
 
 
-_SUFFIX = {"m": 1e-3, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "Ki": 2.0**10, "Mi": 2.0**20, "Gi": 2.0**30, "Ti": 2.0**40}
+_SUFFIX = {
+    "m": 1e-3,
+    "k": 1e3,
+    "M": 1e6,
+    "G": 1e9,
+    "T": 1e12,
+    "Ki": 2.0**10,
+    "Mi": 2.0**20,
+    "Gi": 2.0**30,
+    "Ti": 2.0**40,
+}
 
 
 def _quantity(text: str) -> float:
@@ -175,7 +200,9 @@ def _quantity(text: str) -> float:
     return float(digits or 0) * _SUFFIX.get(text[len(digits) :], 1.0)
 
 
-def command_line(container: _Object, entrypoint: Iterable[str], cmd: Iterable[str], variables: Mapping[str, str]) -> tuple[str, ...]:
+def command_line(
+    container: _Object, entrypoint: Iterable[str], cmd: Iterable[str], variables: Mapping[str, str]
+) -> tuple[str, ...]:
     """What runs: command and args of the container over the image's entry point and command."""
     command = [expand(word, variables) for word in container.get("command") or []]
     args = [expand(word, variables) for word in container.get("args") or []]

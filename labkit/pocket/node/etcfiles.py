@@ -56,7 +56,11 @@ def resolv_conf(pod: _Pod, *, machine: str = "") -> str:
     options: dict[str, str | None] = {}
     if policy in ("ClusterFirst", "ClusterFirstWithHostNet"):
         servers = [CLUSTER_DNS]
-        search = [f"{pod['metadata']['namespace']}.svc.{CLUSTER_DOMAIN}", f"svc.{CLUSTER_DOMAIN}", CLUSTER_DOMAIN]
+        search = [
+            f"{pod['metadata']['namespace']}.svc.{CLUSTER_DOMAIN}",
+            f"svc.{CLUSTER_DOMAIN}",
+            CLUSTER_DOMAIN,
+        ]
         options = {"ndots": "5"}
     elif policy == "Default":
         servers, search, options = _parse(machine)
@@ -69,7 +73,10 @@ def resolv_conf(pod: _Pod, *, machine: str = "") -> str:
         lines.append("search " + " ".join(search[:32]))
     lines += [f"nameserver {server}" for server in servers[:3]]
     if options:
-        lines.append("options " + " ".join(name if value is None else f"{name}:{value}" for name, value in options.items()))
+        lines.append(
+            "options "
+            + " ".join(name if value is None else f"{name}:{value}" for name, value in options.items())
+        )
     return "\n".join(lines) + "\n"
 
 

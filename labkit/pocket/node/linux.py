@@ -64,7 +64,11 @@ def setns(fd: int, flags: int) -> None:
 def mount(source: str, target: str, fstype: str = "", flags: int = 0, data: str = "") -> None:
     """mount(2)."""
     result = _libc().mount(
-        source.encode(), target.encode(), fstype.encode() or None, ctypes.c_ulong(flags), data.encode() or None
+        source.encode(),
+        target.encode(),
+        fstype.encode() or None,
+        ctypes.c_ulong(flags),
+        data.encode() or None,
     )
     _check(result, f"mount {source} on {target}")
 
@@ -82,7 +86,7 @@ def bind(source: str, target: str, *, read_only: bool) -> None:
 
 
 class _MountAttr(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]  # noqa: RUF012
+    _fields_ = [(name, ctypes.c_uint64) for name in ("attr_set", "attr_clr", "propagation", "userns_fd")]
 
 
 def make_read_only(target: str) -> None:
@@ -130,7 +134,10 @@ def keep_capabilities(mask: int) -> None:
     """Give up every capability that is not in `mask` (bit N is capability N), for this process and what it runs."""
     libc = _libc()
     for number in range(64):
-        if not mask >> number & 1 and libc.prctl(ctypes.c_int(PR_CAPBSET_DROP), ctypes.c_ulong(number), 0, 0, 0) < 0:
+        if (
+            not mask >> number & 1
+            and libc.prctl(ctypes.c_int(PR_CAPBSET_DROP), ctypes.c_ulong(number), 0, 0, 0) < 0
+        ):
             break  # past the last capability this kernel knows
     header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     current = (ctypes.c_uint32 * 6)()

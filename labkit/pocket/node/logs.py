@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
@@ -161,8 +162,10 @@ async def read(path: Path, writer: LogFile | None, options: LogOptions) -> Async
             if not data:
                 if not options.follow or last or writer is None:
                     return
-                if path.exists() and path.stat().st_ino != _inode(file):
-                    file = stack.enter_context(path.open("rb"))  # a new file after the old one had become long
+                if _replaced(path, file):
+                    file = stack.enter_context(
+                        path.open("rb")
+                    )  # a new file after the old one had become long
                     continue
                 await writer.changed()
                 continue
@@ -174,7 +177,9 @@ async def read(path: Path, writer: LogFile | None, options: LogOptions) -> Async
                     yield chunk
 
 
-def _inode(file: BinaryIO) -> int:
-    import os
-
-    return os.fstat(file.fileno()).st_ino
+def _replaced(path: Path, file: BinaryIO) -> bool:
+    """Whether another file has this name by now."""
+    try:
+        return path.stat().st_ino != os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:
+        return False

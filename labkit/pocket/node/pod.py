@@ -94,7 +94,9 @@ class PodLife:
             self.over = True  # nothing is left to do that a reboot has not done
             return
         if any(record.container_id for record in self._records):
-            self.context.event(self.pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
+            self.context.event(
+                self.pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created."
+            )
         await self._make_sandbox()
         await self._make_volumes()
         self._write_etc()
@@ -196,12 +198,18 @@ class PodLife:
         etc.mkdir(parents=True, exist_ok=True)
         (etc / "hosts").write_text(etcfiles.hosts(self.pod, self.address, self.context.node_name))
         (etc / "hostname").write_text(name + "\n")
-        (etc / "resolv.conf").write_text(etcfiles.resolv_conf(self.pod, machine=self.context.machine_resolv_conf))
+        (etc / "resolv.conf").write_text(
+            etcfiles.resolv_conf(self.pod, machine=self.context.machine_resolv_conf)
+        )
 
     def _etc_binds(self, spec: Obj) -> list[Bind]:
         mounted = {mount["mountPath"].rstrip("/") for mount in spec.get("volumeMounts") or []}
         etc: Path = self._folder / "etc"
-        return [Bind(str(etc / n), f"/etc/{n}") for n in ("hosts", "hostname", "resolv.conf") if f"/etc/{n}" not in mounted]
+        return [
+            Bind(str(etc / n), f"/etc/{n}")
+            for n in ("hosts", "hostname", "resolv.conf")
+            if f"/etc/{n}" not in mounted
+        ]
 
     # ---- the end -------------------------------------------------------------------------------------------
 
@@ -271,7 +279,9 @@ class PodLife:
             return
         meta = self.pod["metadata"]
         try:
-            self.pod = self.context.api.modify("pods", meta["name"], meta["namespace"], self._with_status, subresource="status")
+            self.pod = self.context.api.modify(
+                "pods", meta["name"], meta["namespace"], self._with_status, subresource="status"
+            )
         except ApiError as problem:
             log.debug("status of %s not written: %s", self.key, problem)
 
@@ -279,7 +289,7 @@ class PodLife:
         if pod["metadata"]["uid"] != self.uid:
             return None
         status = pod.setdefault("status", {})
-        phase = podstatus.phase(pod["spec"].get("restartPolicy", "Always"), self._records)
+        phase = podstatus.phase(self._records)
         if status.get("phase") in ("Succeeded", "Failed"):
             phase = status["phase"]
         status["conditions"] = podstatus.conditions(
@@ -322,7 +332,11 @@ async def _all(tasks: list[asyncio.Task[None]]) -> None:
 def _records(pod: Obj) -> list[ContainerRecord]:
     """The containers' records: new, or as a node finds them after a reboot."""
     spec, status = pod["spec"], pod.get("status", {})
-    known = {s["name"]: s for field in ("initContainerStatuses", "containerStatuses") for s in status.get(field) or []}
+    known = {
+        s["name"]: s
+        for field in ("initContainerStatuses", "containerStatuses")
+        for s in status.get(field) or []
+    }
     init = spec.get("initContainers") or []
     records: list[ContainerRecord] = []
     for container in [*init, *spec["containers"]]:
@@ -357,7 +371,7 @@ def _remember(record: ContainerRecord, before: Mapping[str, Any], policy: str) -
         return
     code = int(state["terminated"]["exitCode"])
     # Init containers run again after a reboot; a container that has ended for good stays as it is.
-    if policy == "Never" and not record.init or (policy == "OnFailure" and code == 0 and not record.init):
+    if (policy == "Never" and not record.init) or (policy == "OnFailure" and code == 0 and not record.init):
         record.state = dict(state)
         record.finished = True
     else:

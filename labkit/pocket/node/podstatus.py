@@ -71,7 +71,7 @@ def is_sidecar(container: _Object) -> bool:
     return container.get("restartPolicy") == "Always"
 
 
-def phase(restart_policy: str, records: Sequence[ContainerRecord]) -> str:
+def phase(records: Sequence[ContainerRecord]) -> str:
     """Pending, Running, Succeeded or Failed (kubelet_pods.go:getPhase)."""
     init = [record for record in records if record.init and not record.sidecar]
     main = [record for record in records if not record.init]
@@ -91,7 +91,9 @@ def conditions(
     pod: _Object, records: Sequence[ContainerRecord], pod_phase: str, *, sandbox: bool, at: str
 ) -> list[dict[str, Any]]:
     """The node's conditions of a pod; the transition time stays where the status stays, `at` is now."""
-    init_done = all(record.exit_code == 0 if not record.sidecar else record.started for record in records if record.init)
+    init_done = all(
+        record.exit_code == 0 if not record.sidecar else record.started for record in records if record.init
+    )
     main = [record for record in records if not record.init]
     checked = main + [record for record in records if record.sidecar]
     unready = [record.name for record in checked if not record.ready]
@@ -105,7 +107,9 @@ def conditions(
         found.append(_condition("Initialized", True, reason="PodCompleted"))
         found += [_condition(kind, False, reason="PodCompleted") for kind in ("Ready", "ContainersReady")]
     elif pod_phase == "Failed":
-        found.append(_condition("Initialized", init_done, reason="" if init_done else "ContainersNotInitialized"))
+        found.append(
+            _condition("Initialized", init_done, reason="" if init_done else "ContainersNotInitialized")
+        )
         found += [_condition(kind, False, reason="PodFailed") for kind in ("Ready", "ContainersReady")]
     else:
         if init_done:
@@ -115,9 +119,14 @@ def conditions(
             found.append(_condition("Initialized", False, reason="ContainersNotInitialized", message=message))
         if unready:
             message = f"containers with unready status: [{' '.join(unready)}]"
-            found += [_condition(k, False, reason="ContainersNotReady", message=message) for k in ("Ready", "ContainersReady")]
+            found += [
+                _condition(k, False, reason="ContainersNotReady", message=message)
+                for k in ("Ready", "ContainersReady")
+            ]
         elif unmet:
-            message = "corresponding condition of pod readiness gate " + ", ".join(f'"{gate}" does not exist.' for gate in unmet)
+            message = "corresponding condition of pod readiness gate " + ", ".join(
+                f'"{gate}" does not exist.' for gate in unmet
+            )
             found.append(_condition("Ready", False, reason="ReadinessGatesNotReady", message=message))
             found.append(_condition("ContainersReady", True))
         else:
@@ -127,7 +136,11 @@ def conditions(
     for condition in found:
         before = given.get(condition["type"])
         same = before is not None and before["status"] == condition["status"]
-        moment = before["lastTransitionTime"] if before is not None and same and before.get("lastTransitionTime") else at
+        moment = (
+            before["lastTransitionTime"]
+            if before is not None and same and before.get("lastTransitionTime")
+            else at
+        )
         condition.setdefault("lastProbeTime", None)
         condition["lastTransitionTime"] = moment
     return found + [condition for kind, condition in given.items() if kind not in ours]
@@ -148,9 +161,14 @@ def quality_of_service(pod: _Object) -> str:
     guaranteed = True
     for container in [*pod["spec"].get("containers", ()), *(pod["spec"].get("initContainers") or ())]:
         resources = container.get("resources") or {}
-        limits, requests = ({n: q for n, q in (resources.get(k) or {}).items() if n in ("cpu", "memory")} for k in ("limits", "requests"))
+        limits, requests = (
+            {n: q for n, q in (resources.get(k) or {}).items() if n in ("cpu", "memory")}
+            for k in ("limits", "requests")
+        )
         any_set = any_set or bool(limits or requests)
-        if set(limits) != {"cpu", "memory"} or any(requests.get(name, value) != value for name, value in limits.items()):
+        if set(limits) != {"cpu", "memory"} or any(
+            requests.get(name, value) != value for name, value in limits.items()
+        ):
             guaranteed = False
     if not any_set:
         return "BestEffort"

@@ -86,15 +86,17 @@ async def ask(probe: _Object, container: _Object, address: str, run: Run) -> Res
             return await _tcp(host, port_of(container, probe["tcpSocket"]["port"]), timeout)
     except ValueError as problem:
         return Result(False, str(problem))
-    return Result(False, "missing probe handler: only exec, httpGet and tcpSocket probes are run on this node")
+    return Result(
+        False, "missing probe handler: only exec, httpGet and tcpSocket probes are run on this node"
+    )
 
 
-async def _exec(command: list[str], run: Run, timeout: float) -> Result:
+async def _exec(command: list[str], run: Run, seconds: float) -> Result:
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(seconds):
             code, output = await run(command)
     except TimeoutError:
-        return Result(False, f'command timed out: "{" ".join(command)}" timed out after {timeout:g}s')
+        return Result(False, f'command timed out: "{" ".join(command)}" timed out after {seconds:g}s')
     except Exception as problem:
         return Result(False, f"failed to exec in container: {problem}")
     return Result(code == 0, output[:_BODY_AT_MOST])
@@ -109,9 +111,9 @@ def _dial_error(target: str, problem: OSError) -> str:
     return f"dial tcp {target}: connect: {words}"
 
 
-async def _tcp(host: str, port: int, timeout: float) -> Result:
+async def _tcp(host: str, port: int, seconds: float) -> Result:
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(seconds):
             _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
         return Result(False, f"dial tcp {host}:{port}: i/o timeout")
@@ -121,7 +123,7 @@ async def _tcp(host: str, port: int, timeout: float) -> Result:
     return Result(True)
 
 
-async def _http(get: _Object, container: _Object, address: str, timeout: float) -> Result:
+async def _http(get: _Object, container: _Object, address: str, seconds: float) -> Result:
     host = get.get("host") or address
     port = port_of(container, get["port"])
     scheme = str(get.get("scheme") or "HTTP").lower()
@@ -130,10 +132,12 @@ async def _http(get: _Object, container: _Object, address: str, timeout: float) 
         path = "/" + path
     url = f"{scheme}://{host}:{port}{path}"
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(seconds):
             status, body = await _get(scheme, host, port, path, get.get("httpHeaders") or [])
     except TimeoutError:
-        return Result(False, f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)')
+        return Result(
+            False, f'Get "{url}": context deadline exceeded (Client.Timeout exceeded while awaiting headers)'
+        )
     except (EOFError, asyncio.IncompleteReadError):
         return Result(False, f'Get "{url}": EOF')
     except OSError as problem:
@@ -154,7 +158,13 @@ async def _get(scheme: str, host: str, port: int, path: str, headers: list[_Obje
     try:
         sent = {"Host": f"{host}:{port}", "User-Agent": _USER_AGENT, "Accept": "*/*"}
         sent.update({header["name"]: header.get("value", "") for header in headers})
-        lines = [f"GET {path} HTTP/1.1", *(f"{name}: {value}" for name, value in sent.items()), "Connection: close", "", ""]
+        lines = [
+            f"GET {path} HTTP/1.1",
+            *(f"{name}: {value}" for name, value in sent.items()),
+            "Connection: close",
+            "",
+            "",
+        ]
         writer.write("\r\n".join(lines).encode())
         await writer.drain()
         words = (await reader.readline()).split(None, 2)

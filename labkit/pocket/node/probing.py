@@ -60,7 +60,10 @@ class Prober:
         loop = asyncio.get_running_loop()
         end = loop.time() + period
         pause = _FIRST_PAUSE
-        while loop.time() + pause < end and not (await ask(probe, container.spec, container.address, container.run_command)).ok:
+        while (
+            loop.time() + pause < end
+            and not (await ask(probe, container.spec, container.address, container.run_command)).ok
+        ):
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, _LONGEST_PAUSE)
 

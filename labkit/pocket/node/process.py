@@ -19,6 +19,7 @@ import termios
 import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NoReturn
 
 from labkit.pocket.images import Image, find, shims
@@ -26,7 +27,15 @@ from labkit.pocket.node import linux, rootfs
 from labkit.pocket.node.spec import ProcessSpec
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH)
+_FORWARDED = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGWINCH,
+)
 _IMAGE_FILE_MODE = 0o644
 _COMMAND_MODE = 0o755
 
@@ -50,19 +59,24 @@ def first(spec: ProcessSpec, channels: Channels, machine: rootfs.Machine, root: 
     with _reporting(channels):
         linux.unshare(linux.CLONE_NEWNS)
         linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
-        rootfs.build(machine, root, _image_files(find(spec.image)), spec.binds, read_only=spec.read_only_root)
         child = os.fork()
-    if child == 0:
-        later(spec, channels)
-    _close(channels)
-    _be_init(child)
+    if child:
+        _close()
+        _be_init(child)
+    # The program's process makes the root: pivot_root moves the init with it, and the init stays small.
+    with _reporting(channels):
+        rootfs.build(machine, root, _image_files(find(spec.image)), spec.binds, read_only=spec.read_only_root)
+    later(spec, channels)
 
 
 def later(spec: ProcessSpec, channels: Channels) -> NoReturn:
     """Become the program. Call inside the container's namespaces."""
     with _reporting(channels):
         for number in signal.valid_signals():
-            if signal.getsignal(number) not in (signal.SIG_DFL, None) and number not in (signal.SIGKILL, signal.SIGSTOP):
+            if signal.getsignal(number) not in (signal.SIG_DFL, None) and number not in (
+                signal.SIGKILL,
+                signal.SIGSTOP,
+            ):
                 signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.setsid()
@@ -96,7 +110,10 @@ class _reporting:  # noqa: N801 - reads as a statement
         if isinstance(problem, StartFailure):
             told = {"failure": str(problem)}
         else:
-            told = {"failure": f"{type(problem).__name__}: {problem}", "trace": "".join(traceback.format_exception(problem))}
+            told = {
+                "failure": f"{type(problem).__name__}: {problem}",
+                "trace": "".join(traceback.format_exception(problem)),
+            }
         try:
             os.write(self.report, json.dumps(told).encode()[:60000])
         finally:
@@ -107,19 +124,19 @@ def _image_files(image: Image | None) -> dict[str, tuple[int, bytes]]:
     if image is None:
         return {}
     files = {
-        path: (_IMAGE_FILE_MODE, text.encode() if isinstance(text, str) else text) for path, text in image.files.items()
+        path: (_IMAGE_FILE_MODE, text.encode() if isinstance(text, str) else text)
+        for path, text in image.files.items()
     }
     for path, text in shims(image).items():
         files[path] = (_COMMAND_MODE, text.encode())
     return files
 
 
-def _close(channels: Channels) -> None:
-    del channels
-    os.closerange(0, 1 << 16)
-    os.open("/dev/null", os.O_RDWR)
-    os.dup(0)
-    os.dup(0)
+def _close() -> None:
+    null = os.open("/dev/null", os.O_RDWR)
+    for fd in (0, 1, 2):
+        os.dup2(null, fd)
+    os.closerange(3, 1 << 16)
 
 
 def _be_init(child: int) -> NoReturn:
@@ -156,10 +173,12 @@ def _standard_streams(spec: ProcessSpec, channels: Channels) -> None:
 
 def _working_directory(path: str) -> None:
     try:
-        os.makedirs(path, exist_ok=True)  # as container runtimes do
+        Path(path).mkdir(parents=True, exist_ok=True)  # as container runtimes do
         os.chdir(path)
     except OSError as problem:
-        raise StartFailure(f"error mkdir/chdir to cwd ({path!r}) set in config.json failed: {problem.strerror}") from None
+        raise StartFailure(
+            f"error mkdir/chdir to cwd ({path!r}) set in config.json failed: {problem.strerror}"
+        ) from None
 
 
 Program = Callable[[list[str]], int]
@@ -170,22 +189,24 @@ def _resolve(spec: ProcessSpec, image: Image | None) -> Program | str:
     commands: Mapping[str, Program] = image.commands if image is not None else {}
     name = spec.argv[0]
     if "/" in name:
-        candidates = [os.path.join(spec.working_dir, name)]
+        candidates = [str(Path(spec.working_dir, name))]
     else:
-        candidates = [f"{folder}/{name}" for folder in spec.env.get("PATH", DEFAULT_PATH).split(":") if folder]
+        candidates = [
+            f"{folder}/{name}" for folder in spec.env.get("PATH", DEFAULT_PATH).split(":") if folder
+        ]
     for candidate in candidates:
         path = os.path.normpath(candidate)
         for known in (path, os.path.realpath(path)):
             if known in commands:
                 return commands[known]
-        if os.path.isfile(path) and os.access(path, os.X_OK):
+        if Path(path).is_file() and os.access(path, os.X_OK):
             return path
     if "/" not in name:
         raise StartFailure(f'exec: "{name}": executable file not found in $PATH')
     path = candidates[0]
-    if not os.path.exists(path):
+    if not Path(path).exists():
         raise StartFailure(f'exec: "{name}": stat {path}: no such file or directory')
-    raise StartFailure(f'exec: "{name}": {"is a directory" if os.path.isdir(path) else "permission denied"}')
+    raise StartFailure(f'exec: "{name}": {"is a directory" if Path(path).is_dir() else "permission denied"}')
 
 
 def _exec(path: str, spec: ProcessSpec) -> NoReturn:
@@ -199,7 +220,7 @@ def _exec(path: str, spec: ProcessSpec) -> NoReturn:
 
 
 def _run(program: Program, spec: ProcessSpec) -> NoReturn:
-    linux.set_name(os.path.basename(spec.argv[0]))
+    linux.set_name(Path(spec.argv[0]).name)
     sys.argv = list(spec.argv)
     sys.stdin = io.TextIOWrapper(io.FileIO(0, closefd=False), line_buffering=True)
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=True)

@@ -24,7 +24,9 @@ def find(container: Mapping[str, Any]) -> images.Image | Missing:
     if image is not None:
         return image
     if container.get("imagePullPolicy") == "Never":
-        return Missing("ErrImageNeverPull", f'Container image "{reference}" is not present with pull policy of Never')
+        return Missing(
+            "ErrImageNeverPull", f'Container image "{reference}" is not present with pull policy of Never'
+        )
     message = (
         f'failed to pull image "{reference}": this cluster pulls nothing; it has stand-ins for some images, and none for '
         f"this one. Known images: {', '.join(images.known())}"

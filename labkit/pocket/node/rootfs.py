@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import stat
 import sys
 import sysconfig
 from collections.abc import Iterable, Mapping
@@ -20,11 +19,35 @@ from labkit.pocket.node.spec import Bind
 
 # Shown as they are where the machine has them. /nix/store: on NixOS every program lives there.
 _PROGRAM_TREES = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
-_ETC_TREES = ("ssl", "pki", "ca-certificates", "crypto-policies", "alternatives", "ld.so.conf.d", "terminfo", "mime.types")
+_ETC_TREES = (
+    "ssl",
+    "pki",
+    "ca-certificates",
+    "crypto-policies",
+    "alternatives",
+    "ld.so.conf.d",
+    "terminfo",
+    "mime.types",
+)
 _ETC_FILES = ("ld.so.cache", "ld.so.conf", "localtime", "protocols", "services", "os-release", "gai.conf")
 _DEVICES = ("null", "zero", "full", "random", "urandom", "tty")
-_EMPTY_DIRECTORIES = ("home", "media", "mnt", "opt", "root", "run", "srv", "sys", "var/cache", "var/lib", "var/log", "var/spool")
-_BIND_AT_MOST = 40  # a directory with more entries than this is opened up with symbolic links, which are cheaper
+_EMPTY_DIRECTORIES = (
+    "home",
+    "media",
+    "mnt",
+    "opt",
+    "root",
+    "run",
+    "srv",
+    "sys",
+    "var/cache",
+    "var/lib",
+    "var/log",
+    "var/spool",
+)
+_BIND_AT_MOST = (
+    40  # a directory with more entries than this is opened up with symbolic links, which are cheaper
+)
 _MACHINE = "/.machine"  # where those links lead
 
 
@@ -32,7 +55,9 @@ def python_trees() -> list[str]:
     """The directories besides /usr that this Python needs to run the stand-ins."""
     package = str(Path(__file__).resolve().parents[2])
     found = [sys.prefix, sys.base_prefix, sys.exec_prefix, sysconfig.get_path("stdlib"), package]
-    found += [entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages", "lib-dynload")]
+    found += [
+        entry for entry in sys.path if Path(entry).name in ("site-packages", "dist-packages", "lib-dynload")
+    ]
     found.append(str(Path(sys.executable).resolve().parent.parent))
     return [path for path in _outermost(found) if Path(path).is_dir()]
 
@@ -41,7 +66,9 @@ def _outermost(paths: Iterable[str]) -> list[str]:
     """Without those that lie within another (or within /usr), and never `/` itself."""
     kept: list[str] = []
     for path in sorted({os.path.normpath(path) for path in paths if path}):
-        if path != "/" and not any(path == outer or path.startswith(outer + "/") for outer in ("/usr", *kept)):
+        if path != "/" and not any(
+            path == outer or path.startswith(outer + "/") for outer in ("/usr", *kept)
+        ):
             kept.append(path)
     return kept
 
@@ -82,7 +109,7 @@ class Machine:
         path = os.path.normpath(path)
         for link, target in self.links.items():
             if path == link or path.startswith(link + "/"):
-                return os.path.normpath(os.path.join(Path(link).parent, target) + path[len(link) :])
+                return os.path.normpath(str(Path(link).parent / target) + path[len(link) :])
         return path
 
     def tree_of(self, path: str) -> str | None:
@@ -119,7 +146,11 @@ def build(
     linux.umount(".")
     os.chdir("/")
     if read_only:
-        linux.mount("none", "/", flags=linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NODEV | linux.MS_NOSUID)
+        linux.mount(
+            "none",
+            "/",
+            flags=linux.MS_REMOUNT | linux.MS_BIND | linux.MS_RDONLY | linux.MS_NODEV | linux.MS_NOSUID,
+        )
 
 
 def _directories(root: str) -> None:
@@ -129,13 +160,13 @@ def _directories(root: str) -> None:
     for name in ("tmp", "var/tmp"):
         Path(root, name).mkdir()
         Path(root, name).chmod(0o1777)
-    os.symlink("/run", root + "/var/run")
+    Path(root, "var/run").symlink_to("/run")
 
 
 def _programs(machine: Machine, root: str, files: Mapping[str, object]) -> None:
     for link, target in machine.links.items():
         Path(root + link).parent.mkdir(parents=True, exist_ok=True)
-        os.symlink(target, root + link)
+        Path(root + link).symlink_to(target)
     opened = _to_open(machine, files)
     for tree in machine.trees:
         if any(path == tree or path.startswith(tree + "/") for path in opened):
@@ -149,10 +180,10 @@ def _to_open(machine: Machine, files: Iterable[str]) -> set[str]:
     opened: set[str] = set()
     for path in files:
         tree = machine.tree_of(path)
-        parent = os.path.dirname(path)
+        parent = path.rpartition("/")[0]
         while tree is not None and len(parent) >= len(tree):
             opened.add(parent)
-            parent = os.path.dirname(parent)
+            parent = parent.rpartition("/")[0]
     return opened
 
 
@@ -181,11 +212,11 @@ def _open(machine: Machine, root: str, directory: str, opened: set[str], files: 
         if path in opened and entry.is_dir():
             _open(machine, root, path, opened, files)
         elif entry.is_symlink():
-            os.symlink(os.readlink(entry.path), root + path)
+            Path(root + path).symlink_to(Path(entry.path).readlink())
         elif few and entry.is_dir():
             _bind_view(machine, root, path)
         else:
-            os.symlink(_MACHINE + path, root + path)
+            Path(root + path).symlink_to(_MACHINE + path)
             _show_machine(machine, root)
 
 
@@ -202,23 +233,37 @@ def _etc(machine: Machine, root: str) -> None:
         source = Path(machine.base, "etc", name)
         if source.exists():
             shutil.copyfile(source, etc / name)
-    (etc / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n")
+    (etc / "passwd").write_text(
+        "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/usr/sbin/nologin\n"
+    )
     (etc / "group").write_text("root:x:0:\nnogroup:x:65534:\n")
-    (etc / "nsswitch.conf").write_text("passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n")
+    (etc / "nsswitch.conf").write_text(
+        "passwd: files\ngroup: files\nhosts: files dns\nservices: files\nprotocols: files\n"
+    )
 
 
 def _devices(root: str) -> None:
     dev = root + "/dev"
-    os.mkdir(dev)
+    Path(dev).mkdir()
     linux.mount("tmpfs", dev, "tmpfs", linux.MS_NOSUID, "mode=0755,size=64k")
     for name in _DEVICES:
         Path(dev, name).touch()
         linux.mount("/dev/" + name, f"{dev}/{name}", flags=linux.MS_BIND)
-    for name, target in (("fd", "/proc/self/fd"), ("ptmx", "pts/ptmx"), *((n, f"/proc/self/fd/{i}") for i, n in enumerate(("stdin", "stdout", "stderr")))):
-        os.symlink(target, f"{dev}/{name}")
-    os.mkdir(dev + "/pts")
-    linux.mount("devpts", dev + "/pts", "devpts", linux.MS_NOSUID | linux.MS_NOEXEC, "newinstance,ptmxmode=0666,mode=0620")
-    os.mkdir(dev + "/shm")
+    for name, target in (
+        ("fd", "/proc/self/fd"),
+        ("ptmx", "pts/ptmx"),
+        *((n, f"/proc/self/fd/{i}") for i, n in enumerate(("stdin", "stdout", "stderr"))),
+    ):
+        Path(dev, name).symlink_to(target)
+    Path(dev, "pts").mkdir()
+    linux.mount(
+        "devpts",
+        dev + "/pts",
+        "devpts",
+        linux.MS_NOSUID | linux.MS_NOEXEC,
+        "newinstance,ptmxmode=0666,mode=0620",
+    )
+    Path(dev, "shm").mkdir()
     linux.mount("tmpfs", dev + "/shm", "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=1777,size=64m")
 
 
@@ -230,7 +275,12 @@ def _proc(root: str) -> None:
         # Inside another container the kernel refuses a new one (parts of the outer are hidden): show the outer.
         linux.bind("/proc", root + "/proc", read_only=True)
     try:
-        linux.mount("sysfs", root + "/sys", "sysfs", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC | linux.MS_RDONLY)
+        linux.mount(
+            "sysfs",
+            root + "/sys",
+            "sysfs",
+            linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC | linux.MS_RDONLY,
+        )
     except OSError:
         pass  # the same refusal; little in a container reads it
 
@@ -246,7 +296,7 @@ def _bind_volume(root: str, volume: Bind) -> None:
     target = root + os.path.normpath("/" + volume.target)
     # A link in the image must not lead the mount out of the container (it is still the machine's root here).
     target = root + _within(root, target[len(root) :])
-    if stat.S_ISDIR(os.stat(volume.source).st_mode):
+    if Path(volume.source).is_dir():
         Path(target).mkdir(parents=True, exist_ok=True)
     elif not Path(target).exists():
         Path(target).parent.mkdir(parents=True, exist_ok=True)
@@ -263,11 +313,11 @@ def _within(root: str, path: str) -> str:
             return done
         part = rest.pop(0)
         if part == "..":
-            done = os.path.dirname(done)
+            done = done.rpartition("/")[0]
             continue
         here = f"{done}/{part}"
-        if os.path.islink(root + here):
-            link = os.readlink(root + here)
+        if Path(root + here).is_symlink():
+            link = str(Path(root + here).readlink())
             done = "" if link.startswith("/") else done
             rest = [piece for piece in link.split("/") if piece and piece != "."] + rest
         else:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.pocket.api.errors import ApiError
-from labkit.pocket.node import logs
+from labkit.pocket.node import logs as container_logs
 from labkit.pocket.node.container import Container, log_folder
 from labkit.pocket.node.kubelet import Kubelet
 from labkit.pocket.node.network.namespaces import inside
@@ -49,7 +49,9 @@ class NodeRuntime:
             raise ContainerNotFound(container)
         return ExecProcess(process)
 
-    async def attach(self, namespace: str, pod: str, container: str, *, stdin: bool, tty: bool) -> ExecSession:
+    async def attach(
+        self, namespace: str, pod: str, container: str, *, stdin: bool, tty: bool
+    ) -> ExecSession:
         """Join the container's own process."""
         del tty  # as the container was made, whatever the client says
         target = self._running(namespace, pod, container)
@@ -58,14 +60,16 @@ class NodeRuntime:
             raise ContainerNotFound(container)
         return session
 
-    async def logs(self, namespace: str, pod: str, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+    async def logs(
+        self, namespace: str, pod: str, container: str, options: LogOptions
+    ) -> AsyncIterator[bytes]:
         """The container's log."""
         path, writer = self._log(namespace, pod, container, options)
-        return logs.read(path, writer, options)
+        return container_logs.read(path, writer, options)
 
     def _log(
         self, namespace: str, pod: str, name: str, options: LogOptions
-    ) -> tuple[Path, logs.LogFile | None]:
+    ) -> tuple[Path, container_logs.LogFile | None]:
         try:
             found = self._context.api.get("pods", pod, namespace)
         except ApiError as problem:
@@ -75,7 +79,9 @@ class NodeRuntime:
         status = _status(found, name)
         if options.previous:
             if "terminated" not in (status.get("lastState") or {}) or not numbers:
-                raise RuntimeFailure(f'previous terminated container "{name}" in pod "{pod}" not found', code=400)
+                raise RuntimeFailure(
+                    f'previous terminated container "{name}" in pod "{pod}" not found', code=400
+                )
             waits = "waiting" in (status.get("state") or {})
             chosen = numbers[-1] if waits or len(numbers) < 2 else numbers[-2]
             return folder / f"{chosen}.log", None
@@ -86,7 +92,9 @@ class NodeRuntime:
             return folder / f"{numbers[-1]}.log", None
         reason = ((status.get("state") or {}).get("waiting") or {}).get("reason", "ContainerCreating")
         if reason in ("ErrImagePull", "ImagePullBackOff"):
-            message = f'container "{name}" in pod "{pod}" is waiting to start: trying and failing to pull image'
+            message = (
+                f'container "{name}" in pod "{pod}" is waiting to start: trying and failing to pull image'
+            )
         else:
             message = f'container "{name}" in pod "{pod}" is waiting to start: {reason}'
         raise RuntimeFailure(message, code=400)

@@ -109,7 +109,9 @@ class Spawner:
 
     async def sandbox(self, key: str, hostname: str, *, host_network: bool = False) -> int:
         """Make a pod's namespaces; returns a descriptor of its network namespace, for the caller to close."""
-        _, fds = await self._ask({"op": "sandbox", "sandbox": key, "hostname": hostname, "host_network": host_network})
+        _, fds = await self._ask(
+            {"op": "sandbox", "sandbox": key, "hostname": hostname, "host_network": host_network}
+        )
         return fds[0]
 
     async def drop(self, key: str) -> None:
@@ -167,7 +169,9 @@ class Spawner:
             try:
                 return await asyncio.shield(future)
             except asyncio.CancelledError:
-                future.add_done_callback(_discard)  # the answer brings a process or descriptors that nobody wants now
+                future.add_done_callback(
+                    _discard
+                )  # the answer brings a process or descriptors that nobody wants now
                 raise
 
     def _readable(self) -> None:
@@ -216,7 +220,7 @@ async def _outcome(report: socket.socket) -> int | None:
     terminal: int | None = None
     while True:
         readable = loop.create_future()
-        loop.add_reader(report, lambda: readable.done() or readable.set_result(None))
+        loop.add_reader(report, _set, readable)
         try:
             await readable
         finally:
@@ -232,6 +236,11 @@ async def _outcome(report: socket.socket) -> int | None:
                 log.error("a container could not be made:\n%s", told["trace"])
             raise StartError(told["failure"])
         terminal = fds[0]
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 class _Pipes:

@@ -7,7 +7,6 @@ is an empty directory that lives as long as the pod; an event says so.
 from __future__ import annotations
 
 import base64
-import os
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -54,7 +53,9 @@ class Volumes:
         found: list[Bind] = []
         for mount in container.get("volumeMounts") or []:
             source = self._folder / mount["name"]
-            volume = next((v for v in self._pod["spec"].get("volumes") or [] if v["name"] == mount["name"]), None)
+            volume = next(
+                (v for v in self._pod["spec"].get("volumes") or [] if v["name"] == mount["name"]), None
+            )
             if volume is None:
                 raise VolumeError(f'volume "{mount["name"]}" of a mount does not exist in the pod')
             sub = mount.get("subPath")
@@ -64,7 +65,12 @@ class Volumes:
                     raise VolumeError(f"subPath {sub!r} must not contain '..'")
                 if not source.exists():
                     source.mkdir(parents=True)
-            read_only = bool(mount.get("readOnly")) or _kind(volume) in ("configMap", "secret", "projected", "downwardAPI")
+            read_only = bool(mount.get("readOnly")) or _kind(volume) in (
+                "configMap",
+                "secret",
+                "projected",
+                "downwardAPI",
+            )
             found.append(Bind(str(source), mount["mountPath"], read_only))
         mounted = {bind.target.rstrip("/") for bind in found}
         if self._wants_token() and SERVICE_ACCOUNT_DIRECTORY not in mounted:
@@ -75,7 +81,9 @@ class Volumes:
         spec = self._pod["spec"]
         if spec.get("automountServiceAccountToken") is not None:
             return bool(spec["automountServiceAccountToken"])
-        account = self._context.api.find("serviceaccounts", spec.get("serviceAccountName") or "default", self._namespace)
+        account = self._context.api.find(
+            "serviceaccounts", spec.get("serviceAccountName") or "default", self._namespace
+        )
         return account is None or account.get("automountServiceAccountToken") is not False
 
     def _account_files(self) -> dict[str, bytes]:
@@ -132,12 +140,14 @@ class Volumes:
     def _downward(self, item: _Object) -> bytes:
         if "fieldRef" in item:
             try:
-                return environment.field(self._pod, item["fieldRef"]["fieldPath"], self._address, self._context.node_address).encode()
+                return environment.field(
+                    self._pod, item["fieldRef"]["fieldPath"], self._address, self._context.node_address
+                ).encode()
             except environment.ConfigError as problem:
                 raise VolumeError(str(problem)) from None
         reference = item["resourceFieldRef"]
         name = reference.get("containerName")
-        container = next((c for c in self._pod["spec"]["containers"] if c["name"] == name), {})
+        container: _Object = next((c for c in self._pod["spec"]["containers"] if c["name"] == name), {})
         return environment.resource_field(container, reference).encode()
 
     @staticmethod
@@ -149,7 +159,7 @@ class Volumes:
             fresh = path.with_name(f".{path.name}.new")
             fresh.write_bytes(content)
             fresh.chmod(mode)
-            os.replace(fresh, path)  # readers see the old or the new, never half
+            fresh.replace(path)  # readers see the old or the new, never half
 
     def remove(self) -> None:
         """Delete the directories."""
@@ -186,5 +196,7 @@ def _chosen(reference: _Object, resource: str, lookup: environment.Lookup) -> di
         if item["key"] in data:
             chosen[item["path"]] = data[item["key"]]
         elif not reference.get("optional"):
-            raise VolumeError(f"references non-existent {'config' if resource == 'configmaps' else 'secret'} key: {item['key']}")
+            raise VolumeError(
+                f"references non-existent {'config' if resource == 'configmaps' else 'secret'} key: {item['key']}"
+            )
     return chosen

@@ -64,7 +64,7 @@ def spawn(run: str, log: int) -> tuple[socket.socket, int]:
         os.dup2(os.open("/dev/null", os.O_RDWR), 0)
         os.dup2(log, 1)
         os.dup2(log, 2)
-        for fd in sorted(int(name) for name in os.listdir("/proc/self/fd")):
+        for fd in sorted(int(entry.name) for entry in Path("/proc/self/fd").iterdir()):
             if fd > 2 and fd != control:
                 try:
                     os.close(fd)
@@ -101,7 +101,7 @@ class Zygote:
         linux.set_name("pocket-init")
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-        os.mkdir(self.root)
+        Path(self.root).mkdir()
         self.machine.prepare()
         _preload()
         gc.collect()
@@ -213,7 +213,9 @@ class Zygote:
 
     def _begin_exec(self, container: int, fds: list[int]) -> None:
         spec = ProcessSpec.from_memory_file(fds[0])  # before /dev and the rest of the machine are gone
-        linux.setns(container, linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC)
+        linux.setns(
+            container, linux.CLONE_NEWNS | linux.CLONE_NEWNET | linux.CLONE_NEWUTS | linux.CLONE_NEWIPC
+        )
         process.later(spec, _channels(fds))
 
     def _fork(self, begin: Callable[[], None]) -> tuple[dict[str, Any], list[int]]:
