@@ -6,7 +6,7 @@ Objects are plain dicts throughout. Nothing here knows which provider made the c
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,11 +32,17 @@ _SNAPSHOT = ("namespaces", "nodes", "pods", "services", "networkpolicies")
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What became of one object: `action` is "created", "configured" or "unchanged"; `object` as the server has it."""
+    """What became of one object: `action` is "created", "configured" or "unchanged"; `object` as the server has it.
+
+    Unpacks as (key, action), which is what is told to a learner.
+    """
 
     key: ObjectKey
     action: str
     object: Object
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.key, self.action))
 
     def __str__(self) -> str:
         return f"{self.key} {self.action}"

@@ -34,6 +34,14 @@ def read_input() -> bytes:
     return b"".join(chunks)
 
 
+def read_line() -> bytes:
+    """Standard input up to the end of its first line: a task can be read although the input never ends."""
+    line = b""
+    while not line.endswith(b"\n") and (chunk := os.read(0, 65536)):
+        line += chunk
+    return line
+
+
 def flush() -> None:
     """Empty Python's own buffers (a library may have printed), so that nothing is lost when the process ends."""
     for stream in (sys.stdout, sys.stderr):

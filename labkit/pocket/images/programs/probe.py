@@ -1,11 +1,13 @@
-"""`labkit-probe`: tries many flows at once from inside a pod and prints one JSON line of evidence for each.
+"""`labkit-probe`: tries many flows at once from inside a pod and prints a JSON line of evidence for each reading.
 
-Input, as the first argument or on standard input: {"timeout": seconds, "flows": [flow, ...]}; a flow is
-{"id": any, "host": name or address, "port": n, "protocol": "TCP"|"UDP", "http": {"method", "path", "headers"}?, "data": text?}.
+Input, as the first argument or one line of standard input: {"timeout": seconds, "flows": [flow, ...], "readings": {"equal": 2,
+"most": 5, "interval": 0.3}}; a flow is {"id": any, "host": name or address, "port": n, "protocol": "TCP"|"UDP",
+"http": {"method", "path", "headers"}?, "data": text?}. Without "readings" each flow is tried once.
 
-Output: {"id", "outcome", "seconds", "address"?, "status"?, "body"?, "error"?} with outcome "ok" (connected; UDP: a reply
-came; HTTP: any response), "timeout", "refused", "reset", "unreachable", "dns" (the name did not resolve) or "error"
-(the attempt could not be made at all). All flows run together, so the whole takes one timeout at most (plus one for names).
+Output: {"id", "reading", "outcome", "seconds", "address"?, "status"?, "body"?, "error"?} with outcome "ok" (connected; UDP: a
+reply came; HTTP: any response), "timeout", "refused", "reset", "unreachable", "dns" (the name did not resolve) or "error"
+(the attempt could not be made). All flows run together. The first readings of a flow begin `interval` apart and do not wait
+for each other; more follow until the last `equal` ones agree, at most `most`.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from .console import err, flush, out, read_input
+from .console import err, flush, out, read_line
 
 PARALLEL = 512
 BODY = 200
@@ -33,52 +35,60 @@ _DNS_QUESTION = (
 
 
 def main(argv: list[str]) -> int:
+    """Run the task of argv[1] or of standard input; 0 when every flow was tried, 2 for a task that is none."""
     if argv[1:] == ["--version"]:
         out("labkit-probe 1")
         return 0
     try:
-        task = json.loads(argv[1] if len(argv) > 1 else read_input())
-        flows, timeout = task["flows"], float(task.get("timeout", 1.0))
+        task = json.loads(argv[1] if len(argv) > 1 else read_line())
+        flows, limit = task["flows"], float(task.get("timeout", 1.0))
+        rule = {"equal": 1, "most": 1, "interval": 0.3, **(task.get("readings") or {})}
     except (ValueError, KeyError, TypeError) as problem:
         err(f"labkit-probe: the task is not as expected: {problem}")
         return 2
-    code = asyncio.run(_all(flows, timeout))
+    asyncio.run(_all(flows, limit, rule))
     flush()
-    os._exit(code)  # a resolver thread may still be waiting for a name server that never answers
+    os._exit(0)  # a resolver thread may still be waiting for a name server that never answers
 
 
-async def _all(flows: list[Mapping[str, Any]], timeout: float) -> int:
-    names: dict[str, asyncio.Task[str]] = {}
-    limit = asyncio.Semaphore(PARALLEL)
+async def _all(flows: list[Mapping[str, Any]], limit: float, rule: Mapping[str, float]) -> None:
+    gate = asyncio.Semaphore(PARALLEL)
+    names: dict[tuple[str, int], asyncio.Task[str]] = {}
 
-    def address(host: str) -> asyncio.Task[str]:
-        if host not in names:
-            names[host] = asyncio.create_task(_resolve(host, max(timeout, 1.0)))
-        return names[host]
+    async def reading(flow: Mapping[str, Any], number: int, delay: float) -> object:
+        if delay:
+            await asyncio.sleep(delay)
+        async with gate:
+            began = time.perf_counter()
+            asked = str(flow["host"]), number
+            if asked not in names:  # once per host and reading
+                names[asked] = asyncio.create_task(_resolve(asked[0], max(limit, 1.0)))
+            evidence = await _attempt(flow, names[asked], limit)
+            evidence.setdefault("seconds", round(time.perf_counter() - began, 4))
+        out(json.dumps({"id": flow.get("id"), "reading": number, **evidence}))
+        return evidence["outcome"], evidence.get("status")
 
     async def one(flow: Mapping[str, Any]) -> None:
-        async with limit:
-            began = time.perf_counter()
-            evidence = await _attempt(flow, address(str(flow["host"])), timeout)
-            evidence.setdefault("seconds", round(time.perf_counter() - began, 4))
-            out(json.dumps({"id": flow.get("id"), **evidence}))
+        equal, most = int(rule["equal"]), int(rule["most"])
+        seen = await asyncio.gather(*(reading(flow, n, n * rule["interval"]) for n in range(equal)))
+        while len(set(seen[-equal:])) > 1 and len(seen) < most:
+            seen.append(await reading(flow, len(seen), rule["interval"]))
 
     await asyncio.gather(*(one(flow) for flow in flows))
-    return 0
 
 
-async def _resolve(host: str, timeout: float) -> str:
+async def _resolve(host: str, limit: float) -> str:
     """An address for a host name. Raises LookupError with the reason."""
     with contextlib.suppress(ValueError):
         return str(ipaddress.ip_address(host))
     loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(limit):
             found = await loop.run_in_executor(
                 None, lambda: socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
             )
     except TimeoutError:
-        raise LookupError(f"no answer from the name server within {timeout:g} s for {host}") from None
+        raise LookupError(f"no answer from the name server within {limit:g} s for {host}") from None
     except socket.gaierror as problem:
         if problem.errno == socket.EAI_AGAIN:
             raise LookupError(f"the name server did not answer for {host} ({problem.strerror})") from None
@@ -87,7 +97,7 @@ async def _resolve(host: str, timeout: float) -> str:
     return str(v4[0] if v4 else found[0][4][0])
 
 
-async def _attempt(flow: Mapping[str, Any], name: asyncio.Task[str], timeout: float) -> dict[str, Any]:
+async def _attempt(flow: Mapping[str, Any], name: asyncio.Task[str], limit: float) -> dict[str, Any]:
     try:
         address = await asyncio.shield(name)
     except LookupError as problem:
@@ -95,17 +105,16 @@ async def _attempt(flow: Mapping[str, Any], name: asyncio.Task[str], timeout: fl
     evidence: dict[str, Any] = {"address": address}
     began = time.perf_counter()
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(limit):
             if str(flow.get("protocol", "TCP")).upper() == "UDP":
                 evidence |= await _udp(address, int(flow["port"]), flow.get("data"))
             elif flow.get("http") is not None:
                 evidence |= await _http(str(flow["host"]), address, int(flow["port"]), flow["http"])
             else:
-                _, writer = await asyncio.open_connection(address, int(flow["port"]))
-                _abort(writer)
+                await _connect(address, int(flow["port"]))
         evidence["outcome"] = "ok"
     except TimeoutError:
-        evidence |= {"outcome": "timeout", "error": f"no answer within {timeout:g} s"}
+        evidence |= {"outcome": "timeout", "error": f"no answer within {limit:g} s"}
     except OSError as problem:
         evidence |= {
             "outcome": _outcome(problem),
@@ -128,9 +137,12 @@ def _outcome(problem: OSError) -> str:
     return "error"
 
 
-def _abort(writer: asyncio.StreamWriter) -> None:
-    """End a connection politely (FIN), without waiting for the other side."""
-    writer.close()
+async def _connect(address: str, port: int) -> None:
+    """Connect and end the connection politely (FIN). A bare socket: hundreds of them are tried at once."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as connection:
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, (address, port))
 
 
 async def _udp(address: str, port: int, data: str | None) -> dict[str, Any]:
@@ -169,4 +181,4 @@ async def _http(host: str, address: str, port: int, request: Mapping[str, Any]) 
             body += chunk
         return {"status": int(words[1]), "body": body.decode("utf-8", "replace")}
     finally:
-        _abort(writer)
+        writer.close()

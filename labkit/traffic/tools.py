@@ -1,0 +1,213 @@
+"""The two ways to try flows from inside a container: `labkit-probe` where there is one, else a shell script.
+
+Each takes the attempts of one container and gives, for each, its readings. Which one is used depends on what the
+container has, never on who made the cluster.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.cluster import Cluster, ExecError
+
+from .observation import Reading
+from .targets import Attempt, Source
+
+#: Seconds that starting a command in a container and its output may take on a busy cluster.
+_SLACK = 20.0
+_PROBE = "/usr/local/bin/labkit-probe"
+_AT_ONCE = 64
+
+
+class NoTool(Exception):  # noqa: N818 - an answer about a container, not a failure
+    """The container has nothing to try a flow with; the text says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class HttpRequest:
+    """What to ask once a TCP connection stands, when the answer matters and not only the connection."""
+
+    method: str = "GET"
+    path: str = "/"
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How flows are tried: seconds for an attempt, readings that must agree, the most readings, seconds between them."""
+
+    timeout: float = 1.0
+    equal: int = 2
+    most: int = 5
+    interval: float = 0.3
+    http: HttpRequest | None = None
+
+
+def with_probe(
+    cluster: Cluster, source: Source, attempts: Sequence[Attempt], manner: Manner
+) -> list[list[Reading]]:
+    """All readings with one run of labkit-probe. Raises NoTool when the container has none."""
+    flows: list[dict[str, Any]] = []
+    for number, attempt in enumerate(attempts):
+        flow = {
+            "id": number,
+            "host": attempt.host,
+            "port": attempt.flow.port,
+            "protocol": attempt.flow.protocol,
+        }
+        if manner.http is not None and attempt.flow.protocol == "TCP":
+            request = manner.http
+            flow["http"] = {"method": request.method, "path": request.path, "headers": dict(request.headers)}
+        flows.append(flow)
+    rule = {"equal": manner.equal, "most": manner.most, "interval": manner.interval}
+    task = json.dumps({"timeout": manner.timeout, "flows": flows, "readings": rule}) + "\n"
+    patience = manner.most * (2 * max(manner.timeout, 1.0) + manner.interval) + _SLACK
+    try:
+        result = cluster.exec(
+            source.namespace, source.pod, [_PROBE], container=source.container, stdin=task, timeout=patience
+        )
+    except ExecError as problem:
+        raise NoTool(problem.message) from None
+    if result.exit_code in (126, 127):  # as a runtime says it through a shell
+        raise NoTool(result.stderr.strip())
+    readings: list[list[Reading]] = [[] for _ in attempts]
+    for line in sorted(map(json.loads, result.stdout.splitlines()), key=lambda one: int(one["reading"])):
+        evidence = {key: value for key, value in line.items() if key not in ("id", "reading", "outcome")}
+        readings[line["id"]].append(Reading(line["outcome"], {**evidence, "tool": "labkit-probe"}))
+    return readings
+
+
+def with_shell(
+    cluster: Cluster, source: Source, attempts: Sequence[Attempt], manner: Manner
+) -> list[Reading]:
+    """One reading of each attempt, all in one run of `sh`, with the best tool the container has. Raises NoTool."""
+    script = shell_script(attempts, manner)
+    patience = (len(attempts) // _AT_ONCE + 1) * (manner.timeout + 1) * 12 + _SLACK
+    try:
+        result = cluster.exec(
+            source.namespace, source.pod, ["sh"], container=source.container, stdin=script, timeout=patience
+        )
+    except ExecError as problem:
+        raise NoTool(f"the container {source.container} of pod {source.namespace}/{source.pod} has no shell to try "
+                     f"anything with ({problem.message})") from None  # fmt: skip
+    if "@none" in result.stdout:
+        raise NoTool(f"the container {source.container} of pod {source.namespace}/{source.pod} has none of agnhost, curl, "
+                     "nc, wget, bash; try from a pod that has one")  # fmt: skip
+    found = [Reading("error", {"error": "the shell in the pod did not report on it"}) for _ in attempts]
+    for line in result.stdout.splitlines():
+        if line.startswith("@"):
+            head, _, text = line[1:].partition(" | ")
+            number, tool, code, seconds = head.split(" ")
+            found[int(number)] = read_tool(tool, int(code), text.strip(), seconds)
+    return found
+
+
+def shell_script(attempts: Sequence[Attempt], manner: Manner) -> str:
+    """A POSIX script that tries everything in parallel and prints `@NUMBER TOOL EXITCODE SECONDS... | MESSAGE` for each."""
+    lines = [
+        _PRELUDE.replace("TIMEOUT", f"{manner.timeout:g}").replace(
+            "WHOLE", str(max(1, round(manner.timeout)))
+        )
+    ]
+    path = manner.http.path if manner.http else "/"
+    for number, attempt in enumerate(attempts):
+        host = shlex.quote(f"[{attempt.host}]" if ":" in attempt.host else attempt.host)
+        lines.append(f"t {number} {attempt.flow.protocol} {host} {attempt.flow.port} {shlex.quote(path)} &")
+        if number % _AT_ONCE == _AT_ONCE - 1:
+            lines.append("wait")
+    return "\n".join([*lines, "wait", "exit 0"]) + "\n"
+
+
+# curl comes after agnhost because it needs HTTP to know that a connection stands; its %{time_connect} tells.
+_PRELUDE = r"""
+has() { command -v "$1" >/dev/null 2>&1; }
+A=; for a in /agnhost agnhost; do has $a && A=$a && break; done
+K=; has timeout && K="timeout 6"
+now() { cut -d' ' -f1 /proc/uptime 2>/dev/null || echo 0; }
+say() { printf '@%s %s %s %s | %s\n' "$1" "$2" "$3" "$4" "$(printf %s "$5" | tr '\n' ' ' | cut -c1-300)"; }
+t() {
+  b=$(now)
+  if [ -n "$A" ] && { [ "$2" != TCP ] || ! has curl; }; then
+    p=$(echo "$2" | tr A-Z a-z)
+    m=$($K $A connect "$3:$4" --timeout=TIMEOUTs --protocol=$p 2>&1 </dev/null); say $1 agnhost $? "$b-$(now)" "$m"
+  elif [ "$2" = TCP ] && has curl; then
+    m=$(curl -sS -g -o /dev/null --connect-timeout TIMEOUT --max-time TIMEOUT -w '#%{http_code} %{time_connect}' "http://$3:$4$5" 2>&1 </dev/null)
+    say $1 curl $? "$b-$(now)" "$m"
+  elif [ "$2" = TCP ] && has nc; then
+    m=$($K nc -z -v -w WHOLE "$3" "$4" 2>&1 </dev/null); say $1 nc $? "$b-$(now)" "$m"
+  elif [ "$2" = TCP ] && has wget; then
+    m=$($K wget -q -T WHOLE -O /dev/null "http://$3:$4$5" 2>&1 </dev/null); say $1 wget $? "$b-$(now)" "$m"
+  elif [ "$2" = TCP ] && has bash && has timeout; then
+    m=$(timeout TIMEOUT bash -c ": </dev/tcp/$3/$4" 2>&1 </dev/null); say $1 bash $? "$b-$(now)" "$m"
+  elif [ "$2" = UDP ] && has nc; then
+    m=$(echo hostname | $K nc -u -w WHOLE "$3" "$4" 2>&1); say $1 ncudp $? "$b-$(now)" "$m"
+  elif [ "$2" = UDP ] && has bash && has timeout; then
+    m=$(timeout TIMEOUT bash -c "exec 3<>/dev/udp/$3/$4; echo hostname >&3; head -c 16 <&3" 2>&1 </dev/null); say $1 bashudp $? "$b-$(now)" "$m"
+  else say $1 missing 0 0 "the container has no tool for $2"; fi
+}
+[ -n "$A" ] || has curl || has nc || has wget || has bash || { echo @none; exit 0; }
+"""
+
+
+def read_tool(tool: str, code: int, text: str, seconds: str) -> Reading:
+    """What a tool's exit code and words mean."""
+    began, _, ended = seconds.partition("-")
+    evidence: dict[str, Any] = {"tool": tool.removesuffix("udp")}
+    try:
+        evidence["seconds"] = round(float(ended) - float(began), 2)
+    except ValueError:
+        pass  # no /proc/uptime: then there is no time
+    if tool == "missing":
+        return Reading("error", {**evidence, "error": text})
+    if tool == "curl":
+        text, _, measured = text.rpartition("#")
+        status, _, connected = measured.partition(" ")
+        if status.isdigit() and int(status):
+            evidence["status"] = int(status)
+        if code in (0, 52) or _number(connected) > 0:
+            return Reading("ok", evidence)
+    if text:
+        evidence["error"] = text.strip()
+    if code == 0 and (tool != "ncudp" or text):
+        evidence.pop("error", None)
+        return Reading("ok", evidence if not tool.endswith("udp") else {**evidence, "body": text})
+    return Reading(_outcome(tool, code, text), evidence)
+
+
+def _outcome(tool: str, code: int, text: str) -> str:
+    lower = text.lower()
+    names = ("could not resolve", "bad address", "dns:", "name or service not known", "name resolution", "getaddrinfo",
+             "no such host", "resolving timed out", "unable to resolve", "name does not resolve", "try again")  # fmt: skip
+    if tool == "agnhost" and code in (124, 143):
+        return "dns"  # it was ended after 6 s: its own limit does not hold while it asks for a name
+    if (tool == "curl" and code in (5, 6)) or any(words in lower for words in names):
+        return "dns"
+    if "refused" in lower:
+        return "refused"
+    if "reset by peer" in lower:
+        return "reset"
+    if "no route to host" in lower or "unreachable" in lower or "prohibited" in lower:
+        return "unreachable"
+    if "server returned error" in lower:
+        return "ok"  # wget: an answer is an answer
+    if tool == "curl" and code == 7:
+        return "refused"
+    if (
+        code in (28, 124, 143)
+        or "timed out" in lower
+        or "timeout" in lower
+        or tool in ("nc", "ncudp", "wget", "bash", "bashudp")
+    ):
+        return "timeout"
+    return "error"
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return 0.0
