@@ -195,6 +195,9 @@ class _Rollout:
     def _refresh_new(self, new: Obj, number: str) -> None:
         annotations = self._annotations(new, number)
         min_ready = self.deployment["spec"].get("minReadySeconds", 0)
+        same_wait = new["spec"].get("minReadySeconds", 0) == min_ready
+        if same_wait and annotations == (new["metadata"].get("annotations") or {}):
+            return
 
         def change(copy: Obj) -> Obj:
             copy["metadata"]["annotations"] = annotations
