@@ -43,15 +43,26 @@ def template_hash(template: Obj, collisions: int) -> str:
 
 
 def without_hash(template: Obj) -> Obj:
-    """The template as the Deployment has it."""
-    metadata = dict(template.get("metadata") or {})
-    labels = {key: value for key, value in (metadata.get("labels") or {}).items() if key != HASH_LABEL}
-    metadata["labels"] = labels
-    return {**template, "metadata": _nonempty(metadata)}
+    """The template as the Deployment has it, without fields that are empty.
+
+    Clients in Go write `resources: {}` and `creationTimestamp: null` where others write nothing; both
+    mean the same (upstream compares with Semantic.DeepEqual, for which empty and absent are equal).
+    """
+    bare: Obj = _pruned(template) or {}
+    metadata = dict(bare.get("metadata") or {})
+    labels = {key: value for key, value in (metadata.pop("labels", None) or {}).items() if key != HASH_LABEL}
+    if labels:
+        metadata["labels"] = labels
+    return {**bare, "metadata": metadata}
 
 
-def _nonempty(obj: Obj) -> Obj:
-    return {key: value for key, value in obj.items() if value not in (None, {}, [])}
+def _pruned(value: Any) -> Any:
+    if isinstance(value, dict):
+        kept = {key: _pruned(item) for key, item in value.items()}
+        return {key: item for key, item in kept.items() if item not in (None, {}, [])}
+    if isinstance(value, list):
+        return [_pruned(item) for item in value]
+    return value
 
 
 def same_template(one: Obj, other: Obj) -> bool:

@@ -80,7 +80,12 @@ def test_templates_differ_by_anything_but_the_hash_label() -> None:
     one = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": []}}
     same = {"metadata": {"labels": {"app": "x", "pod-template-hash": "abc"}}, "spec": {"containers": []}}
     assert rollout.same_template(one, same)
-    assert not rollout.same_template(one, {**one, "spec": {"containers": [{}]}})
+    assert not rollout.same_template(one, {**one, "spec": {"containers": [{"name": "a"}]}})
+    as_go_writes_it = {
+        "metadata": {"labels": {"app": "x"}, "creationTimestamp": None},
+        "spec": {"containers": [], "securityContext": {}},
+    }
+    assert rollout.same_template(one, as_go_writes_it)
     assert rollout.template_hash(one, 0) == rollout.template_hash(dict(reversed(one.items())), 0)
     assert rollout.template_hash(one, 0) != rollout.template_hash(one, 1)
     assert len(rollout.template_hash(one, 0)) == 10
