@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import ipaddress
 import time
 from collections import deque
@@ -11,7 +12,7 @@ QUARANTINE = 60.0
 """Seconds before an address is used again: a stale name or connection must not reach the wrong pod."""
 
 
-class AddressesExhausted(Exception):  # noqa: N818 - says what is the matter
+class AddressesExhausted(OSError):  # noqa: N818 - says what is the matter
     """Every address of the range is in use."""
 
 
@@ -41,7 +42,7 @@ class AddressPool:
         elif self._released:
             address = self._released.popleft()[1]
         else:
-            raise AddressesExhausted(f"all addresses of {self._network} are in use")
+            raise AddressesExhausted(errno.EADDRNOTAVAIL, f"all addresses of {self._network} are in use")
         self._used.add(address)
         return address
 

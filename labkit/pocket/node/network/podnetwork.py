@@ -64,12 +64,12 @@ class PodNetwork:
     """
 
     def __init__(
-        self, api: Api, *, node_address: str = NODE_ADDRESS, pod_cidr: str = "10.244.0.0/16"
+        self, api: Api, *, node_address: str = NODE_ADDRESS, addresses: AddressPool | None = None
     ) -> None:
-        """Pods get addresses of `pod_cidr`, a block of 256 at a time."""
+        """Pods get addresses of the pool, by default of 10.244.0.0/16."""
         self._api = api
         self._node_address = node_address
-        self._pool = AddressPool(pod_cidr)
+        self._pool = addresses or AddressPool()
         self._view = ClusterView()
         self._attached: dict[str, _Attachment] = {}
         self._leaving: list[_Attachment] = []

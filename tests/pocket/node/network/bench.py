@@ -24,6 +24,7 @@ import pytest
 from labkit.pocket.api import Api, Store
 from labkit.pocket.node.linux import CLONE_NEWNET, CLONE_NEWUSER, PR_SET_DUMPABLE, prctl, unshare
 from labkit.pocket.node.network import PodNetwork, inside, new_network_namespace
+from labkit.pocket.node.network.addresses import AddressPool
 
 NOBODY = 65534
 
@@ -70,6 +71,9 @@ def in_namespaces(who: str, work: Callable[[], Coroutine[Any, Any, None]], timeo
             enter_namespaces(who)
             asyncio.run(asyncio.wait_for(work(), timeout))
             status = 0
+        except pytest.skip.Exception as reason:
+            os.write(writer, str(reason).encode())
+            status = 2
         except BaseException:
             os.write(writer, traceback.format_exc().encode()[-60000:])
         finally:
@@ -80,6 +84,8 @@ def in_namespaces(who: str, work: Callable[[], Coroutine[Any, Any, None]], timeo
     with os.fdopen(reader, "rb") as report:
         text = report.read().decode()
     _, status = os.waitpid(child, 0)
+    if os.waitstatus_to_exitcode(status) == 2:
+        pytest.skip(text)
     if status:
         pytest.fail(f"in the namespaces ({who}):\n{text}", pytrace=False)
 
@@ -150,9 +156,9 @@ class BenchPod:
 class Bench:
     """The API, the network under test and its pods."""
 
-    def __init__(self) -> None:
+    def __init__(self, addresses: AddressPool | None = None) -> None:
         self.api = Api(Store())
-        self.network = PodNetwork(self.api)
+        self.network = PodNetwork(self.api, addresses=addresses)
         self.pods: dict[str, BenchPod] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -190,19 +196,18 @@ class Bench:
     ) -> BenchPod:
         """Create a pod and connect it, as the node would."""
         namespace, name = key.split("/")
+        metadata = {"name": name, "namespace": namespace, "labels": labels or {}}
+        spec = {"containers": [{"name": "c", "image": "agnhost", "ports": ports or []}]}
+        return await self.create({"metadata": metadata, "spec": spec}, namespace, attach=attach)
+
+    async def create(self, obj: dict[str, Any], namespace: str, *, attach: bool = True) -> BenchPod:
+        """Create a pod from its object and connect it."""
         if self.api.find("namespaces", namespace) is None:
             self.namespace(namespace)
-        obj = self.api.create(
-            "pods",
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {"name": name, "namespace": namespace, "labels": labels or {}},
-                "spec": {"containers": [{"name": "c", "image": "agnhost", "ports": ports or []}]},
-            },
-        )
+        obj = self.api.create("pods", {"apiVersion": "v1", "kind": "Pod", **obj}, namespace)
+        name = obj["metadata"]["name"]
         pod = BenchPod(namespace, name, obj["metadata"]["uid"], new_network_namespace())
-        self.pods[key] = pod
+        self.pods[pod.key] = pod
         if attach:
             await self.attach(pod)
         return pod

@@ -34,6 +34,8 @@ class End:
     name: str
     address: str
     netns_fd: int | None
+    listens: bool = True
+    """False for a Service: what is sent to it arrives at another end."""
 
 
 class Prober:
@@ -44,7 +46,7 @@ class Prober:
     def __init__(self, ends: Sequence[End], ports: Sequence[tuple[int, str]]) -> None:
         self._ends = {end.name: end for end in ends}
         self._listeners: dict[tuple[str, int, str], socket.socket] = {}
-        for end in ends:
+        for end in (end for end in ends if end.listens):
             for port, protocol in ports:
                 made = self._socket(end, protocol)
                 if protocol == "TCP":
@@ -141,7 +143,9 @@ class Prober:
                     except BlockingIOError:
                         break
                     cell = words.get(word)
-                    if cell is not None and (cell[1], cell[2], cell[3]) == (name, port, protocol):
+                    if cell is None or cell[3] != protocol:
+                        continue
+                    if not self._ends[cell[1]].listens or (cell[1], cell[2]) == (name, port):
                         answers[cell] = "OK"
                         until = time.monotonic() + quiet
             time.sleep(quiet / 4)
