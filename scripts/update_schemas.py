@@ -6,11 +6,12 @@
     ... --protobuf        # also the numbers of the fields, for kubectl's protobuf bodies (needs Go)
 
 Only the kinds in SERVED are kept. The result is written to labkit/pocket/api/schemas/: discovery.json.gz (what is
-served, in aggregated form), definitions.json.gz (the schemas of all kinds, merged) and paths.json.gz (the
+served, in aggregated form), columns.json.gz (of the tables of `kubectl get`), definitions.json.gz (the schemas of all kinds, merged) and paths.json.gz (the
 operations of each group version, for OpenAPI).
 
 A dump holds `discovery/{api,apis}.aggregated.json`, `openapi/v3/NAME.json` with NAME the group version's path with
-"/" written "__" (api__v1, apis__apps__v1), and `version.json`.
+"/" written "__" (api__v1, apis__apps__v1), `tables/PLURAL.GROUP/list.table.json` (a Table of each
+resource) and `version.json`.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ SERVED: dict[str, set[str]] = {
 UNSERVED_SUBRESOURCES = {"pods/checkpoint", "services/proxy", "pods/proxy"}
 
 TARGET = Path(__file__).resolve().parent.parent / "labkit/pocket/api/schemas"
+TABLE = "application/json;g=meta.k8s.io;v=v1;as=Table"
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
 Read = Callable[[str], Any]
@@ -66,7 +68,11 @@ def from_directory(directory: Path) -> Read:
 
     def read(path: str) -> Any:
         name = path.strip("/")
-        if name in ("api", "apis"):
+        if name.startswith("table/"):
+            group, _, plural = name.split("/")[1:]
+            resource = f"{plural}.{group}" if group != "-" else plural
+            file = directory / "tables" / resource / "list.table.json"
+        elif name in ("api", "apis"):
             file = directory / "discovery" / f"{name}.aggregated.json"
         elif name.startswith("openapi/v3/"):
             file = directory / "openapi/v3" / (name.removeprefix("openapi/v3/").replace("/", "__") + ".json")
@@ -93,6 +99,10 @@ def from_cluster(kubeconfig: str, context: str | None) -> Read:
 
     def read(path: str) -> Any:
         accept = AGGREGATED if path.strip("/") in ("api", "apis") else "application/json"
+        if path.startswith("table/"):
+            group, version, plural = path.split("/")[1:]
+            path = f"api/{version}/{plural}" if group == "-" else f"apis/{group}/{version}/{plural}"
+            accept = TABLE
         request = urllib.request.Request(f"{base}/{path.strip('/')}", headers={"Accept": accept})
         with urllib.request.urlopen(request) as answer:
             return json.load(answer)
@@ -172,6 +182,21 @@ def write(name: str, value: Any) -> None:
     print(f"{file.name}: {len(text):,} bytes of JSON, {file.stat().st_size:,} packed")
 
 
+def columns(read: Read, discovery: dict[str, Any]) -> dict[str, Any]:
+    """The columns of each stored resource's table, by `plural.group`."""
+    found = {}
+    for listing in discovery.values():
+        for group in listing["items"]:
+            name = group["metadata"].get("name", "")
+            for version in group["versions"]:
+                for resource in version["resources"]:
+                    if "list" in resource["verbs"]:
+                        plural = resource["resource"]
+                        table = read(f"table/{name or '-'}/{version['version']}/{plural}")
+                        found[f"{plural}.{name}" if name else plural] = table["columnDefinitions"]
+    return found
+
+
 def field_numbers(discovery: dict[str, Any]) -> Any:
     """What scripts/protobuf_fields says of the kinds in the discovery data and of their subresources."""
     lines = {"- v1 DeleteOptions", "meta.k8s.io v1 DeleteOptions", "autoscaling v1 Scale", "policy v1 Eviction"}
@@ -229,6 +254,7 @@ def main() -> None:
     write("discovery", discovery)
     write("definitions", {name: schemas[name] for name in sorted(schemas)})
     write("paths", paths)
+    write("columns", columns(read, discovery))
     if arguments.protobuf:
         write("protobuf", field_numbers(discovery))
     version = read("version")

@@ -10,13 +10,12 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
-from labkit.pocket.api import deletion, names
+from labkit.pocket.api import deletion, names, updates
 from labkit.pocket.api.admission import Admission
 from labkit.pocket.api.errors import (
     ApiError,
     already_exists,
     bad_request,
-    conflict,
     invalid,
     method_not_allowed,
     not_found,
@@ -352,69 +351,25 @@ class Api:
     ) -> Obj:
         """Write `obj` (decoded, and no longer the caller's) over `old`; both in the stored version."""
         rules = rules_for(resource.qualified)
-        conversion = conversion_for(resource)
-        metadata, before = obj["metadata"], old["metadata"]
-        name = before["name"]
-        wanted = metadata.get("resourceVersion")
-        if wanted and wanted != before["resourceVersion"]:
-            raise conflict(resource.group, resource.plural, name)
-        if metadata.get("uid") and metadata["uid"] != before["uid"]:
-            raise conflict(
-                resource.group,
-                resource.plural,
-                name,
-                f"Precondition failed: UID in precondition: {metadata['uid']}, UID in object meta: {before['uid']}",
-            )
-        if subresource == "status":
-            managed = metadata.get("managedFields")
-            status = obj.get("status")
-            obj = {key: clone(value) for key, value in old.items() if key != "status"}
-            if status is not None:
-                obj["status"] = status
-            if managed is not None:
-                obj["metadata"]["managedFields"] = managed
-            metadata = obj["metadata"]
-            errors = rules.validate_status(obj, old)
-        else:
-            for field in (
-                "uid",
-                "creationTimestamp",
-                "deletionTimestamp",
-                "deletionGracePeriodSeconds",
-                "generation",
-                "generateName",
-                "selfLink",
-            ):
-                metadata.pop(field, None)
-                if field in before:
-                    metadata[field] = before[field]
-            metadata["resourceVersion"] = before["resourceVersion"]
-            if before.get("namespace"):
-                metadata["namespace"] = before["namespace"]
-            if subresource is None and "status" in resource.subresources:
-                obj.pop("status", None)
-                if "status" in old:
-                    obj["status"] = clone(old["status"])
-            rules.default(obj)
-            rules.prepare(obj, old)
-            rules.admit(self.admission, obj, old)
-            errors = names.object_meta(metadata, rules.check_name, namespaced=resource.namespaced)
-            errors += self._forbidden_finalizers(metadata, before)
-            errors += rules.validate(obj) + rules.validate_update(obj, old)
-            for warning in rules.warnings(obj, old):
-                options.warn(warning)
+        bucket = conversion_for(resource).bucket
+        namespace, name = old["metadata"].get("namespace", ""), old["metadata"]["name"]
+        updates.check_identity(resource, obj, old)
+        obj, errors = updates.merged(resource, rules, self.admission, obj, old, subresource)
         if errors:
             raise invalid(resource.group, resource.kind, name, errors)
+        for warning in rules.warnings(obj, old):
+            options.warn(warning)
         obj = self._finished(resource, obj, old, options)
         if same_content(obj, old):
             return old
         if rules.generation and subresource != "status" and self._spec(obj) != self._spec(old):
-            obj["metadata"]["generation"] = before.get("generation", 0) + 1
+            obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         if options.dry_run:
             return obj
         if deletion.is_finished(obj, rules):
-            return (self.store.remove(conversion.bucket, before.get("namespace", ""), name) and obj) or obj
-        return self.store.put(conversion.bucket, obj)
+            self.store.remove(bucket, namespace, name)
+            return obj
+        return self.store.put(bucket, obj)
 
     def _finished(self, resource: Resource, obj: Obj, old: Obj | None, options: Options) -> Obj:
         """The last step before the store: who owns which field, and the usual order of fields."""
@@ -425,23 +380,6 @@ class Api:
     @staticmethod
     def _spec(obj: Obj) -> Obj:
         return {key: value for key, value in obj.items() if key not in ("metadata", "status")}
-
-    @staticmethod
-    def _forbidden_finalizers(metadata: Obj, before: Obj) -> list[FieldError]:
-        if not before.get("deletionTimestamp"):
-            return []
-        added = sorted(set(metadata.get("finalizers") or []) - set(before.get("finalizers") or []))
-        if not added:
-            return []
-        from labkit.pocket.api.fields import forbidden
-
-        return [
-            forbidden(
-                "metadata.finalizers",
-                "no new finalizers can be added if the object is being deleted, found new finalizers "
-                "[]string{" + ", ".join(f'"{item}"' for item in added) + "}",
-            )
-        ]
 
 
 _METADATA_ORDER = (

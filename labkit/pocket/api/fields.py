@@ -100,7 +100,7 @@ def forbidden(field: str, detail: str) -> FieldError:
 
 def not_supported(field: str, value: Any, supported: Iterable[str]) -> FieldError:
     """The value is none of an enumeration's."""
-    allowed = ", ".join(quoted(word) for word in sorted(supported))
+    allowed = ", ".join(quoted(word) for word in supported)
     return FieldError(ErrorType.NOT_SUPPORTED, field, value, f"supported values: {allowed}")
 
 

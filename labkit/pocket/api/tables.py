@@ -6,39 +6,29 @@ from collections.abc import Sequence
 from typing import Any
 
 from labkit.pocket.api.kinds import rules_for
-from labkit.pocket.api.kinds.rules import NAME, Column
-from labkit.pocket.api.registry import Resource
+from labkit.pocket.api.registry import Resource, package_data
 
 Obj = dict[str, Any]
 
-GENERIC_COLUMNS = (NAME, Column("Created At", "date"))
+_GENERIC_COLUMNS = (
+    {"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0},
+    {"name": "Created At", "type": "date", "format": "", "description": "", "priority": 0},
+)
 
 
 def table_of(
-    resource: Resource,
-    objects: Sequence[Obj],
-    metadata: Obj,
-    include: str = "Metadata",
-    *,
-    header: bool = True,
+    resource: Resource, objects: Sequence[Obj], metadata: Obj, include: str = "Metadata", *, header: bool = True
 ) -> Obj:
-    """A meta.k8s.io/v1 Table of objects. `include` is None, Metadata or Object; `header` adds the columns."""
-    rules = rules_for(resource.qualified)
-    columns, row = (rules.columns, rules.row) if rules.row else (GENERIC_COLUMNS, _generic_row)
+    """A meta.k8s.io/v1 Table of objects. `include` is None, Metadata or Object; `header` adds the columns.
+
+    The columns are package data, from a real server; the cells are the kind's.
+    """
+    row = rules_for(resource.qualified).row
+    columns = package_data("columns").get(resource.qualified) if row else None
     table: Obj = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
-    table["columnDefinitions"] = [_definition(column) for column in columns] if header else None
-    table["rows"] = [{"cells": row(obj), "object": _included(obj, include)} for obj in objects]
+    table["columnDefinitions"] = (columns or _GENERIC_COLUMNS) if header else None
+    table["rows"] = [{"cells": (row or _generic_row)(obj), "object": _included(obj, include)} for obj in objects]
     return table
-
-
-def _definition(column: Column) -> Obj:
-    return {
-        "name": column.name,
-        "type": column.type,
-        "format": column.format,
-        "description": column.description,
-        "priority": column.priority,
-    }
 
 
 def _included(obj: Obj, include: str) -> Obj | None:

@@ -2,12 +2,39 @@
 
 from __future__ import annotations
 
+from labkit.pocket.api.kinds import (
+    configuration,
+    endpoints,
+    eventrules,
+    namespaces,
+    networkpolicies,
+    others,
+    pods,
+    services,
+    workloads,
+)
 from labkit.pocket.api.kinds.rules import Rules
 
 GENERIC = Rules()
 
-RULES: dict[str, Rules] = {}
-"""By qualified resource name: `pods`, `deployments.apps`."""
+RULES: dict[str, Rules] = {
+    "configmaps": configuration.CONFIG_MAP,
+    "deployments.apps": workloads.DEPLOYMENT,
+    "endpoints": endpoints.ENDPOINTS,
+    "endpointslices.discovery.k8s.io": endpoints.ENDPOINT_SLICE,
+    "events": eventrules.RULES,
+    "events.events.k8s.io": eventrules.RULES,
+    "leases.coordination.k8s.io": others.LEASE,
+    "namespaces": namespaces.RULES,
+    "networkpolicies.networking.k8s.io": networkpolicies.RULES,
+    "nodes": others.NODE,
+    "pods": pods.RULES,
+    "replicasets.apps": workloads.REPLICA_SET,
+    "secrets": configuration.SECRET,
+    "serviceaccounts": others.SERVICE_ACCOUNT,
+    "services": services.RULES,
+}
+"""By qualified resource name."""
 
 
 def rules_for(qualified: str) -> Rules:

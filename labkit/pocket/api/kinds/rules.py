@@ -31,17 +31,6 @@ class Cluster(Protocol):
         """The ServiceAccount; the default one of an active namespace is made when it is not there yet."""
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column of `kubectl get`; priority 1 is shown with -o wide only."""
-
-    name: str
-    type: str = "string"
-    format: str = ""
-    description: str = ""
-    priority: int = 0
-
-
 def _nothing(_obj: Obj) -> None:
     pass
 
@@ -99,7 +88,7 @@ class Rules:
     refuse_delete  why an object may not be deleted; empty when it may
     mark_deleted   what else a beginning deletion changes in the object
     holds_back     whether something besides metadata.finalizers keeps a deleted object
-    columns, row   the table of `kubectl get`; `row` gives one cell for each column
+    row            the cells of `kubectl get`, one for each column of columns.json.gz
     warnings       sentences for the client's Warning headers
     """
 
@@ -117,23 +106,5 @@ class Rules:
     refuse_delete: Callable[[Obj], str] = _no_refusal
     mark_deleted: Callable[[Obj], None] = _nothing
     holds_back: Callable[[Obj], bool] = _never
-    columns: tuple[Column, ...] = ()
     row: Callable[[Obj], list[Any]] | None = None
     warnings: Callable[[Obj, Obj | None], list[str]] = _no_warnings
-
-
-NAME = Column(
-    "Name",
-    format="name",
-    description="Name must be unique within a namespace. Is required when creating resources, although some "
-    "resources may allow a client to request the generation of an appropriate name automatically. Name is "
-    "primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: "
-    "https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
-)
-AGE = Column(
-    "Age",
-    description="CreationTimestamp is a timestamp representing the server time when this object was created. It "
-    "is not guaranteed to be set in happens-before order across separate operations. Clients may not set this "
-    "value. It is represented in RFC3339 form and is in UTC.\n\nPopulated by the system. Read-only. Null for "
-    "lists. More info: https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata",
-)

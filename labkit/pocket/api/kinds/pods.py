@@ -1,0 +1,333 @@
+"""Pod: defaults, service account, validation, what may change, graceful deletion, and its row in `kubectl get`."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from labkit.pocket.api import errors as refusals
+from labkit.pocket.api.fields import FieldError, forbidden, invalid
+from labkit.pocket.api.kinds import poddefaults, podrules
+from labkit.pocket.api.kinds.printing import NONE, age, human_duration, moment
+from labkit.pocket.api.kinds.quantity import parse
+from labkit.pocket.api.kinds.rules import Cluster, Rules
+from labkit.pocket.api.objects import suffix
+
+Obj = dict[str, Any]
+
+TOKEN_MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+TOKEN_SECONDS = 3607
+
+# What a change of a Pod may touch; upstream's sentence about it is quoted whole.
+UPDATE_WORDS = (
+    "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+    "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+    "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
+)
+
+
+def default(pod: Obj) -> None:
+    """Defaults of a Pod."""
+    spec = pod.setdefault("spec", {})
+    poddefaults.pod_spec(spec)
+    spec.setdefault("enableServiceLinks", True)
+
+
+def prepare(pod: Obj, old: Obj | None) -> None:
+    """At creation: Pending, with its quality-of-service class."""
+    if old is None:
+        pod["status"] = {"phase": "Pending", "qosClass": quality_of_service(pod["spec"])}
+
+
+def quality_of_service(spec: Obj) -> str:
+    """Guaranteed, Burstable or BestEffort (qos.ComputePodQOS)."""
+    requests: dict[str, list[Any]] = {"cpu": [], "memory": []}
+    guaranteed, burstable = True, False
+    for container in [*(spec.get("containers") or []), *(spec.get("initContainers") or [])]:
+        resources = container.get("resources") or {}
+        for name in requests:
+            request = parse((resources.get("requests") or {}).get(name, "0")) or 0
+            limit = parse((resources.get("limits") or {}).get(name, "0")) or 0
+            burstable = burstable or bool(request or limit)
+            guaranteed = guaranteed and bool(limit) and request == limit
+    if not burstable:
+        return "BestEffort"
+    return "Guaranteed" if guaranteed else "Burstable"
+
+
+def admit(cluster: Cluster, pod: Obj, old: Obj | None) -> None:
+    """The ServiceAccount, Priority and DefaultTolerationSeconds admission plugins. Raises ApiError (403)."""
+    if old is not None:
+        return
+    _service_account(cluster, pod)
+    spec = pod["spec"]
+    if spec.get("priorityClassName") and spec["priorityClassName"] not in _PRIORITIES:
+        raise refusals.forbidden(
+            "", "pods", pod["metadata"]["name"], f"no PriorityClass with name {spec['priorityClassName']} was found"
+        )
+    spec["priority"] = _PRIORITIES.get(spec.get("priorityClassName", ""), 0)
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    tolerations = spec.setdefault("tolerations", [])
+    for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"):
+        if not any(_tolerates(toleration, key) for toleration in tolerations):
+            tolerations.append(
+                {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+            )
+
+
+_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+
+
+def _tolerates(toleration: Obj, key: str) -> bool:
+    return toleration.get("key", key) == key and toleration.get("effect", "NoExecute") == "NoExecute"
+
+
+def _service_account(cluster: Cluster, pod: Obj) -> None:
+    spec, metadata = pod["spec"], pod["metadata"]
+    name = spec.get("serviceAccountName") or "default"
+    spec["serviceAccountName"] = spec["serviceAccount"] = name
+    namespace = metadata["namespace"]
+    account = cluster.ensure_service_account(namespace, name)
+    if account is None:
+        raise refusals.forbidden(
+            "",
+            "pods",
+            metadata.get("name", ""),
+            f"error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found",
+        )
+    wanted = spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True))
+    if account.get("imagePullSecrets") and not spec.get("imagePullSecrets"):
+        spec["imagePullSecrets"] = [dict(reference) for reference in account["imagePullSecrets"]]
+    if not wanted:
+        return
+    volume = f"kube-api-access-{suffix()}"
+    mounted = False
+    for container in [*(spec.get("initContainers") or []), *(spec.get("containers") or [])]:
+        mounts = container.setdefault("volumeMounts", [])
+        if any(mount.get("mountPath") == TOKEN_MOUNT for mount in mounts):
+            continue
+        mounts.append({"name": volume, "readOnly": True, "mountPath": TOKEN_MOUNT})
+        mounted = True
+    if mounted:
+        spec.setdefault("volumes", []).append(_token_volume(volume))
+
+
+def _token_volume(name: str) -> Obj:
+    return {
+        "name": name,
+        "projected": {
+            "sources": [
+                {"serviceAccountToken": {"expirationSeconds": TOKEN_SECONDS, "path": "token"}},
+                {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+                {
+                    "downwardAPI": {
+                        "items": [
+                            {
+                                "path": "namespace",
+                                "fieldRef": {"apiVersion": "v1", "fieldPath": "metadata.namespace"},
+                            }
+                        ]
+                    }
+                },
+            ],
+            "defaultMode": 0o644,
+        },
+    }
+
+
+def validate(pod: Obj) -> list[FieldError]:
+    """Rules for a Pod."""
+    return podrules.pod_spec(pod["spec"], "spec")
+
+
+def validate_update(pod: Obj, old: Obj) -> list[FieldError]:
+    """Only images, the deadline and further tolerations may change."""
+    new_spec, old_spec = pod["spec"], old["spec"]
+    errors: list[FieldError] = []
+    for field in ("containers", "initContainers"):
+        if len(new_spec.get(field) or []) != len(old_spec.get(field) or []):
+            errors.append(forbidden(f"spec.{field}", "pod updates may not add or remove containers"))
+    if errors:
+        return errors
+    kept = [item for item in old_spec.get("tolerations") or [] if item in (new_spec.get("tolerations") or [])]
+    if len(kept) != len(old_spec.get("tolerations") or []):
+        errors.append(
+            forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")
+        )
+    if _comparable(new_spec) != _comparable(old_spec):
+        errors.append(forbidden("spec", f"{UPDATE_WORDS}\n{_difference(new_spec, old_spec)}"))
+    return errors
+
+
+def _comparable(spec: Obj) -> Obj:
+    free = ("activeDeadlineSeconds", "tolerations", "ephemeralContainers")
+    plain = {key: value for key, value in spec.items() if key not in free}
+    for field in ("containers", "initContainers"):
+        if field in plain:
+            plain[field] = [{**container, "image": ""} for container in plain[field]]
+    return plain
+
+
+def _difference(new: Obj, old: Obj) -> str:
+    """What differs, as the real server shows it (there with the names of its own structs)."""
+    texts = [json.dumps(spec, indent=1, ensure_ascii=False).splitlines() for spec in (old, new)]
+    lines = difflib.unified_diff(*texts, lineterm="", n=3)
+    return "\n".join(list(lines)[2:]) + "\n"
+
+
+def validate_status(pod: Obj, old: Obj) -> list[FieldError]:
+    """A Pod does not move to another node."""
+    name = (pod.get("status") or {}).get("nominatedNodeName")
+    if name == "":
+        return [invalid("status.nominatedNodeName", name, "must not be empty")]
+    return []
+
+
+def fields(pod: Obj) -> Mapping[str, str]:
+    """What field selectors may ask of a Pod."""
+    spec, status = pod.get("spec") or {}, pod.get("status") or {}
+    return {
+        "spec.nodeName": spec.get("nodeName", ""),
+        "spec.restartPolicy": spec.get("restartPolicy", ""),
+        "spec.schedulerName": spec.get("schedulerName", ""),
+        "spec.serviceAccountName": spec.get("serviceAccountName", ""),
+        "spec.hostNetwork": "true" if spec.get("hostNetwork") else "false",
+        "status.phase": status.get("phase", ""),
+        "status.podIP": status.get("podIP", ""),
+        "status.nominatedNodeName": status.get("nominatedNodeName", ""),
+    }
+
+
+def grace_period(pod: Obj, wanted: int | None) -> int:
+    """A Pod that runs on a node gets time to end; one that does not, or has ended, goes at once."""
+    spec = pod.get("spec") or {}
+    if not spec.get("nodeName") or (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed"):
+        return 0
+    period: int = wanted if wanted is not None else spec.get("terminationGracePeriodSeconds", 30)
+    return 1 if period < 0 else period
+
+
+def row(pod: Obj) -> list[Any]:
+    """The cells of `kubectl get pods` (printers.printPod)."""
+    spec, status, metadata = pod.get("spec") or {}, pod.get("status") or {}, pod["metadata"]
+    state = _State(spec, status)
+    reason = state.reason
+    if metadata.get("deletionTimestamp"):
+        if status.get("reason") == "NodeLost":
+            reason = "Unknown"
+        elif status.get("phase") not in ("Succeeded", "Failed"):
+            reason = "Terminating"
+    restarts = str(state.restarts)
+    if state.restarts and state.last_restart is not None:
+        restarts += f" ({human_duration((datetime.now(UTC) - state.last_restart).total_seconds())} ago)"
+    gates = spec.get("readinessGates") or []
+    conditions = {item.get("type"): item.get("status") for item in status.get("conditions") or []}
+    met = sum(conditions.get(gate.get("conditionType")) == "True" for gate in gates)
+    return [
+        metadata["name"],
+        f"{state.ready}/{state.total}",
+        reason,
+        restarts,
+        age(pod),
+        (status.get("podIPs") or [{}])[0].get("ip") or status.get("podIP") or NONE,
+        spec.get("nodeName") or NONE,
+        status.get("nominatedNodeName") or NONE,
+        f"{met}/{len(gates)}" if gates else NONE,
+    ]
+
+
+class _State:
+    """The one word for a Pod's state, with restarts and ready containers."""
+
+    def __init__(self, spec: Obj, status: Obj) -> None:
+        self.total = len(spec.get("containers") or [])
+        self.ready = 0
+        self.restarts = 0
+        self.last_restart: datetime | None = None
+        self.reason: str = status.get("reason") or status.get("phase", "")
+        conditions = {item.get("type"): item for item in status.get("conditions") or []}
+        scheduled = conditions.get("PodScheduled") or {}
+        if scheduled.get("reason") == "SchedulingGated":
+            self.reason = "SchedulingGated"
+        sidecars = {
+            container["name"]
+            for container in spec.get("initContainers") or []
+            if container.get("restartPolicy") == "Always"
+        }
+        self.total += len(sidecars)
+        initialising = self._initialise(spec, status, sidecars)
+        if not initialising or (conditions.get("Initialized") or {}).get("status") == "True":
+            self._containers(status, conditions, sidecars)
+
+    def _initialise(self, spec: Obj, status: Obj, sidecars: set[str]) -> bool:
+        count = len(spec.get("initContainers") or [])
+        for index, container in enumerate(status.get("initContainerStatuses") or []):
+            self._count(container)
+            state = container.get("state") or {}
+            ended, waiting = state.get("terminated"), state.get("waiting")
+            if ended is not None and ended.get("exitCode", 0) == 0:
+                continue
+            if container.get("name") in sidecars and container.get("started"):
+                self.ready += bool(container.get("ready"))
+                continue
+            if ended is not None:
+                self.reason = f"Init:{ended.get('reason') or _exit_words(ended)}"
+            elif waiting is not None and waiting.get("reason") not in (None, "", "PodInitializing"):
+                self.reason = f"Init:{waiting['reason']}"
+            else:
+                self.reason = f"Init:{index}/{count}"
+            return True
+        return False
+
+    def _containers(self, status: Obj, conditions: Mapping[str, Any], sidecars: set[str]) -> None:
+        # From here on only sidecars and the containers themselves count.
+        self.restarts, self.last_restart = 0, None
+        for container in status.get("initContainerStatuses") or []:
+            if container.get("name") in sidecars:
+                self._count(container)
+        has_running = False
+        for container in reversed(status.get("containerStatuses") or []):
+            self._count(container)
+            state = container.get("state") or {}
+            ended, waiting = state.get("terminated"), state.get("waiting")
+            if waiting is not None and waiting.get("reason"):
+                self.reason = waiting["reason"]
+            elif ended is not None:
+                self.reason = ended.get("reason") or _exit_words(ended)
+            elif container.get("ready") and state.get("running") is not None:
+                has_running = True
+                self.ready += 1
+        if self.reason == "Completed" and has_running:
+            ready = (conditions.get("Ready") or {}).get("status") == "True"
+            self.reason = "Running" if ready else "NotReady"
+
+    def _count(self, container: Obj) -> None:
+        self.restarts += container.get("restartCount", 0)
+        ended = (container.get("lastState") or {}).get("terminated")
+        if ended is not None:
+            then = moment(ended.get("finishedAt") or "")
+            if then is not None and (self.last_restart is None or then > self.last_restart):
+                self.last_restart = then
+
+
+def _exit_words(ended: Obj) -> str:
+    if ended.get("signal"):
+        return f"Signal:{ended['signal']}"
+    return f"ExitCode:{ended.get('exitCode', 0)}"
+
+
+RULES = Rules(
+    default=default,
+    prepare=prepare,
+    admit=admit,
+    validate=validate,
+    validate_update=validate_update,
+    validate_status=validate_status,
+    fields=fields,
+    generation=True,
+    grace_period=grace_period,
+    row=row,
+)
