@@ -20,7 +20,8 @@ from .targets import Attempt, Source
 #: Seconds that starting a command in a container and its output may take on a busy cluster.
 _SLACK = 20.0
 _PROBE = "/usr/local/bin/labkit-probe"
-_AT_ONCE = 64
+_AT_ONCE = 64  # URLs of one curl
+_PROCESSES = 16
 
 
 class NoTool(Exception):  # noqa: N818 - an answer about a container, not a failure
@@ -86,7 +87,7 @@ def with_shell(
 ) -> list[Reading]:
     """One reading of each attempt, all in one run of `sh`, with the best tool the container has. Raises NoTool."""
     script = shell_script(attempts, manner)
-    patience = (len(attempts) // _AT_ONCE + 1) * (manner.timeout + 1) * 12 + _SLACK
+    patience = (len(attempts) // _PROCESSES + 1) * 7 + _SLACK
     try:
         result = cluster.exec(
             source.namespace, source.pod, ["sh"], container=source.container, stdin=script, timeout=patience
@@ -107,47 +108,73 @@ def with_shell(
 
 
 def shell_script(attempts: Sequence[Attempt], manner: Manner) -> str:
-    """A POSIX script that tries everything in parallel and prints `@NUMBER TOOL EXITCODE SECONDS... | MESSAGE` for each."""
-    lines = [
-        _PRELUDE.replace("TIMEOUT", f"{manner.timeout:g}").replace(
-            "WHOLE", str(max(1, round(manner.timeout)))
-        )
-    ]
+    """A POSIX script that tries everything in parallel and prints `@NUMBER TOOL EXITCODE SECONDS | MESSAGE` for each."""
+    limit, whole = f"{manner.timeout:g}", str(max(1, round(manner.timeout)))
     path = manner.http.path if manner.http else "/"
+    urls, streams, others = [], [], []
     for number, attempt in enumerate(attempts):
-        host = shlex.quote(f"[{attempt.host}]" if ":" in attempt.host else attempt.host)
-        lines.append(f"t {number} {attempt.flow.protocol} {host} {attempt.flow.port} {shlex.quote(path)} &")
-        if number % _AT_ONCE == _AT_ONCE - 1:
-            lines.append("wait")
-    return "\n".join([*lines, "wait", "exit 0"]) + "\n"
+        bracketed = f"[{attempt.host}]" if ":" in attempt.host else attempt.host
+        call = f"t {number} {attempt.flow.protocol} {shlex.quote(bracketed)} {attempt.flow.port} {shlex.quote(path)} &"
+        if attempt.flow.protocol == "TCP":
+            urls.append((number, shlex.quote(f"http://{bracketed}:{attempt.flow.port}{path}")))
+            streams.append(call)
+        else:
+            others.append(call)
+    lines = [_PRELUDE.replace("TIMEOUT", limit).replace("WHOLE", whole)]
+    if streams:
+        lines.append('if [ -n "$Z" ]; then')
+        for start in range(0, len(urls), _AT_ONCE):
+            piece = urls[start : start + _AT_ONCE]
+            numbers = " ".join(str(number) for number, _ in piece)
+            lines.append(f"many '{numbers}' {' '.join(f'-o /dev/null {url}' for _, url in piece)} &")
+        lines += ["else", *_in_groups(streams), "fi"]
+    return "\n".join([*lines, *_in_groups(others), "wait", "exit 0"]) + "\n"
 
 
-# curl comes after agnhost because it needs HTTP to know that a connection stands; its %{time_connect} tells.
+def _in_groups(calls: list[str]) -> list[str]:
+    """Shell lines with a `wait` after every so many: each is a process or three."""
+    return [
+        line
+        for i, call in enumerate(calls, 1)
+        for line in ((call, "wait") if i % _PROCESSES == 0 else (call,))
+    ] or [":"]
+
+
+# One curl for all TCP attempts where it can report on each (since 7.75). It needs HTTP to know that a connection
+# stands, but %{time_connect} tells it whatever the other side then answers.
 _PRELUDE = r"""
 has() { command -v "$1" >/dev/null 2>&1; }
 A=; for a in /agnhost agnhost; do has $a && A=$a && break; done
 K=; has timeout && K="timeout 6"
-now() { cut -d' ' -f1 /proc/uptime 2>/dev/null || echo 0; }
-say() { printf '@%s %s %s %s | %s\n' "$1" "$2" "$3" "$4" "$(printf %s "$5" | tr '\n' ' ' | cut -c1-300)"; }
+Z=; has curl && case "$(curl --version)" in "curl "[1-6].*|"curl 7."[0-9].*|"curl 7."[1-6][0-9].*|"curl 7.7"[0-4].*) ;; *) Z=1;; esac
+say() { printf '@%s %s %s - | %s
+' "$1" "$2" "$3" "$(printf %s "$4" | tr '
+' ' ')"; }
+many() {
+  n=$1; shift
+  curl -sS -g -Z --parallel-immediate --parallel-max 64 --connect-timeout TIMEOUT --max-time TIMEOUT     -w '%{urlnum} %{exitcode} %{time_total} | %{errormsg}#%{http_code} %{time_connect}
+' "$@" 2>/dev/null </dev/null |
+  while read -r i rest; do set -- $n; shift $i; c=${rest%% *}; printf '@%s curl %s %s
+' "$1" "$c" "${rest#* }"; done
+}
 t() {
-  b=$(now)
   if [ -n "$A" ] && { [ "$2" != TCP ] || ! has curl; }; then
     p=$(echo "$2" | tr A-Z a-z)
-    m=$($K $A connect "$3:$4" --timeout=TIMEOUTs --protocol=$p 2>&1 </dev/null); say $1 agnhost $? "$b-$(now)" "$m"
+    m=$($K $A connect "$3:$4" --timeout=TIMEOUTs --protocol=$p 2>&1 </dev/null); say $1 agnhost $? "$m"
   elif [ "$2" = TCP ] && has curl; then
     m=$(curl -sS -g -o /dev/null --connect-timeout TIMEOUT --max-time TIMEOUT -w '#%{http_code} %{time_connect}' "http://$3:$4$5" 2>&1 </dev/null)
-    say $1 curl $? "$b-$(now)" "$m"
+    say $1 curl $? "$m"
   elif [ "$2" = TCP ] && has nc; then
-    m=$($K nc -z -v -w WHOLE "$3" "$4" 2>&1 </dev/null); say $1 nc $? "$b-$(now)" "$m"
+    m=$($K nc -z -v -w WHOLE "$3" "$4" 2>&1 </dev/null); say $1 nc $? "$m"
   elif [ "$2" = TCP ] && has wget; then
-    m=$($K wget -q -T WHOLE -O /dev/null "http://$3:$4$5" 2>&1 </dev/null); say $1 wget $? "$b-$(now)" "$m"
+    m=$($K wget -q -T WHOLE -O /dev/null "http://$3:$4$5" 2>&1 </dev/null); say $1 wget $? "$m"
   elif [ "$2" = TCP ] && has bash && has timeout; then
-    m=$(timeout TIMEOUT bash -c ": </dev/tcp/$3/$4" 2>&1 </dev/null); say $1 bash $? "$b-$(now)" "$m"
+    m=$(timeout TIMEOUT bash -c ": </dev/tcp/$3/$4" 2>&1 </dev/null); say $1 bash $? "$m"
   elif [ "$2" = UDP ] && has nc; then
-    m=$(echo hostname | $K nc -u -w WHOLE "$3" "$4" 2>&1); say $1 ncudp $? "$b-$(now)" "$m"
+    m=$(echo hostname | $K nc -u -w WHOLE "$3" "$4" 2>&1); say $1 ncudp $? "$m"
   elif [ "$2" = UDP ] && has bash && has timeout; then
-    m=$(timeout TIMEOUT bash -c "exec 3<>/dev/udp/$3/$4; echo hostname >&3; head -c 16 <&3" 2>&1 </dev/null); say $1 bashudp $? "$b-$(now)" "$m"
-  else say $1 missing 0 0 "the container has no tool for $2"; fi
+    m=$(timeout TIMEOUT bash -c "exec 3<>/dev/udp/$3/$4; echo hostname >&3; head -c 16 <&3" 2>&1 </dev/null); say $1 bashudp $? "$m"
+  else say $1 missing 0 "the container has no tool for $2"; fi
 }
 [ -n "$A" ] || has curl || has nc || has wget || has bash || { echo @none; exit 0; }
 """
@@ -155,12 +182,9 @@ t() {
 
 def read_tool(tool: str, code: int, text: str, seconds: str) -> Reading:
     """What a tool's exit code and words mean."""
-    began, _, ended = seconds.partition("-")
     evidence: dict[str, Any] = {"tool": tool.removesuffix("udp")}
-    try:
-        evidence["seconds"] = round(float(ended) - float(began), 2)
-    except ValueError:
-        pass  # no /proc/uptime: then there is no time
+    if seconds != "-":
+        evidence["seconds"] = _number(seconds)
     if tool == "missing":
         return Reading("error", {**evidence, "error": text})
     if tool == "curl":

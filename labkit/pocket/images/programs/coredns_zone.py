@@ -13,6 +13,7 @@ from typing import Any
 
 Object = Mapping[str, Any]
 TTL = 30
+_NO_SUCH_TOP = ("svc", "pod", "local", "internal", "localdomain", "cluster", "default")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,9 @@ class Zone:
         if wanted == self.domain:
             return Answer(exists=True)
         if not wanted.endswith(f".{self.domain}"):
-            return Answer(ours=False)
+            # There is no upstream to ask, but what the root servers would say of "web.shop" or "web" is known.
+            top = wanted.rpartition(".")[2]
+            return Answer(ours=top == wanted or top in self.namespaces or top in _NO_SUCH_TOP)
         labels = wanted.removesuffix(f".{self.domain}").split(".")
         if labels == ["dns-version"]:
             return _only(kind, [Record(name, "TXT", "1.1.0")])

@@ -91,7 +91,7 @@ async def _resolve(host: str, limit: float) -> str:
         raise LookupError(f"no answer from the name server within {limit:g} s for {host}") from None
     except socket.gaierror as problem:
         if problem.errno == socket.EAI_AGAIN:
-            raise LookupError(f"the name server did not answer for {host} ({problem.strerror})") from None
+            raise LookupError(f"{host} could not be resolved ({problem.strerror})") from None
         raise LookupError(f"{host} does not resolve ({problem.strerror})") from None
     v4 = [entry[4][0] for entry in found if entry[0] == socket.AF_INET]
     return str(v4[0] if v4 else found[0][4][0])

@@ -1,0 +1,83 @@
+"""Providers make, find and delete clusters; above this folder nobody knows which one made the cluster at hand.
+
+A provider is one module with a class that fulfils `Provider`. A further one is a further module and a line in `_MODULES`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ProvidedCluster:
+    """A cluster as its provider sees it. `detail` has what only this provider knows (a pid, a node image)."""
+
+    provider: str
+    name: str
+    kubeconfig: Path | None
+    context: str
+    server: str
+    running: bool
+    detail: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """For `-o json`."""
+        return {
+            "provider": self.provider, "name": self.name, "running": self.running, "context": self.context,
+            "server": self.server, "kubeconfig": str(self.kubeconfig) if self.kubeconfig else None, **self.detail,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that a provider needs of this machine: whether it is there, and the command that would help."""
+
+    title: str
+    ok: bool
+    explanation: str = ""
+    remedy: str = ""
+
+
+class Provider(Protocol):
+    """What every provider can do. Errors are ClusterError."""
+
+    name: str
+
+    def create(self, name: str, *, progress: Progress | None = None) -> ProvidedCluster:
+        """Make the cluster, or find it when it is there; returns when its API answers."""
+
+    def find(self, name: str) -> ProvidedCluster | None:
+        """The cluster of that name, None when there is none."""
+
+    def list(self) -> Sequence[ProvidedCluster]:
+        """All clusters of this provider."""
+
+    def delete(self, name: str) -> None:
+        """End the cluster and remove what it has. Raises NotFound."""
+
+    def doctor(self) -> Sequence[Finding]:
+        """What this machine has and lacks for the provider."""
+
+
+_MODULES = {"pocket": "pocket:PocketProvider", "existing": "existing:ExistingProvider"}
+
+
+def names() -> list[str]:
+    """The providers there are, the default first."""
+    return list(_MODULES)
+
+
+def get(name: str = "pocket") -> Provider:
+    """A provider by name. Raises KeyError with the names there are."""
+    try:
+        module, _, class_name = _MODULES[name].partition(":")
+    except KeyError:
+        raise KeyError(f'there is no provider "{name}"; there are: {", ".join(_MODULES)}') from None
+    found: Provider = getattr(importlib.import_module(f"{__name__}.{module}"), class_name)()
+    return found

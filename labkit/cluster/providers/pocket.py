@@ -1,0 +1,64 @@
+"""The pocket provider: clusters that run as one daemon each on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from labkit.cluster.errors import ClusterError, NotFound
+
+from . import Finding, Progress, ProvidedCluster
+
+
+class PocketProvider:
+    """Wraps `labkit.pocket.lifecycle`. `home`: where the clusters are kept (default: as lifecycle decides)."""
+
+    name = "pocket"
+
+    def __init__(self, home: Path | None = None) -> None:
+        self._home = home
+
+    def create(self, name: str, *, progress: Progress | None = None) -> ProvidedCluster:
+        from labkit.pocket import errors, lifecycle
+
+        try:
+            return self._provided(lifecycle.up(name, home=self._home, progress=progress))
+        except errors.PocketError as problem:
+            raise ClusterError(str(problem)) from problem
+
+    def find(self, name: str) -> ProvidedCluster | None:
+        return next((one for one in self.list() if one.name == name), None)
+
+    def list(self) -> Sequence[ProvidedCluster]:
+        from labkit.pocket import lifecycle
+
+        return [self._provided(info) for info in lifecycle.list_clusters(self._home)]
+
+    def delete(self, name: str) -> None:
+        from labkit.pocket import errors, lifecycle
+
+        try:
+            lifecycle.down(name, home=self._home)
+        except errors.NoSuchCluster as problem:
+            raise NotFound(str(problem), code=404, reason="NotFound") from None
+        except errors.PocketError as problem:
+            raise ClusterError(str(problem)) from problem
+
+    def doctor(self) -> Sequence[Finding]:
+        """Whether the kernel lets this user make the namespaces that a pocket cluster lives in, by making them."""
+        from labkit.pocket import lifecycle
+
+        check = getattr(lifecycle, "check_machine", None)
+        if check is None:
+            return []
+        problem = check()
+        return [Finding("namespaces without root", problem is None, str(problem or ""))]
+
+    def _provided(self, info: object) -> ProvidedCluster:
+        from labkit.pocket.lifecycle import ClusterInfo
+
+        assert isinstance(info, ClusterInfo)
+        return ProvidedCluster(
+            self.name, info.name, info.kubeconfig, info.context, info.server, info.running,
+            {"pid": info.pid, "created": info.created, "started": info.started},
+        )  # fmt: skip
