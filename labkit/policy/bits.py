@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from .flow import Family
 from .labels import Operator, Requirement, Selector
 from .model import Address, Namespace, Pod
-from .networkpolicy import IpBlock
 from .profile import Profile
+from .rules import IpBlock
 
 B = TypeVar("B")
 

@@ -9,7 +9,9 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
+
+from .labelnames import label_key_problem, label_value_problem
 
 
 class SelectorError(ValueError):
@@ -138,8 +140,12 @@ LabelSelector = Selector
 
 def _from_label(key: str, value: Any) -> Requirement:
     path = f"matchLabels[{key}]" if "." in key else f"matchLabels.{key}"
+    if value is None:
+        value = ""  # what Go makes of `key:` with nothing after it
     if not isinstance(value, str):
         raise SelectorError(f"Invalid value: {value!r}: label values must be strings; put it in quotes", path)
+    _check("key", key, "matchLabels")
+    _check("value", value, "matchLabels")
     return Requirement(key, Operator.IN, (value,), path)
 
 
@@ -153,6 +159,7 @@ def _from_expression(index: int, item: Any) -> Requirement:
     key, name = item.get("key"), item.get("operator")
     if not isinstance(key, str) or not key:
         raise SelectorError("Required value: name part must be non-empty", f"{path}.key")
+    _check("key", key, f"{path}.key")
     values = item.get("values") or []
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise SelectorError(f"Invalid value: {values!r}: must be a list of strings", f"{path}.values")
@@ -170,6 +177,8 @@ def _from_expression(index: int, item: Any) -> Requirement:
                 )
         case _:
             raise SelectorError(f'Invalid value: "{name}": not a valid selector operator', f"{path}.operator")
+    for i, value in enumerate(values):
+        _check("value", value, f"{path}.values[{i}]")
     return Requirement(key, Operator(name), tuple(values), path)
 
 
@@ -190,8 +199,6 @@ def _list(data: Mapping[str, Any], field: str) -> list[Any]:
 _END = ""
 _SYMBOLS = ("==", "!=", "=", "!", "(", ")", ",", ">", "<")
 _TOKEN = re.compile(r"\s*(==|!=|[=!(),<>]|[^\s=!(),<>]+)")
-_NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
-_PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 
 
 class _Parser:
@@ -200,6 +207,13 @@ class _Parser:
     def __init__(self, text: str) -> None:
         self._tokens = _TOKEN.findall(text)
         self._at = 0
+
+    @staticmethod
+    def _check(kind: Literal["key", "value"], text: str, path: str) -> None:
+        try:
+            _check(kind, text, path)
+        except SelectorError as error:
+            raise SelectorError(str(error)) from None  # the string form has no fields to point at
 
     def _peek(self) -> str:
         return self._tokens[self._at] if self._at < len(self._tokens) else _END
@@ -235,7 +249,7 @@ class _Parser:
             key = self._next()
         if key == _END or key in _SYMBOLS:
             raise SelectorError(f"found '{key}', expected: identifier")
-        check_label_key(key)
+        self._check("key", key, "key")
         if absent:
             # Upstream reads `!a=b` as a parse error at '='; the caller reports it.
             return Requirement(key, Operator.DOES_NOT_EXIST)
@@ -244,9 +258,9 @@ class _Parser:
         word = self._next()
         match word:
             case "in" | "notin":
-                return Requirement(key, Operator.IN if word == "in" else Operator.NOT_IN, self._values())
+                return Requirement(key, Operator.IN if word == "in" else Operator.NOT_IN, self._values(key))
             case "=" | "==" | "!=" | ">" | "<":
-                value = self._exact()
+                value = self._exact(key)
             case _:
                 raise SelectorError(f"found '{word}', expected: in, notin, =, ==, !=, gt, lt")
         if word in "<>":
@@ -255,17 +269,17 @@ class _Parser:
             return Requirement(key, Operator.GREATER_THAN if word == ">" else Operator.LESS_THAN, (value,))
         return Requirement(key, Operator.NOT_IN if word == "!=" else Operator.IN, (value,))
 
-    def _exact(self) -> str:
+    def _exact(self, key: str) -> str:
         token = self._peek()
         if token in (_END, ","):
             return ""
         self._next()
         if token in _SYMBOLS:
             raise SelectorError(f"found '{token}', expected: identifier")
-        check_label_value(token)
+        self._check("value", token, f"values[0][{key}]")
         return token
 
-    def _values(self) -> tuple[str, ...]:
+    def _values(self, key: str) -> tuple[str, ...]:
         token = self._next()
         if token != "(":
             raise SelectorError(f"found '{token}' expected: '('")
@@ -284,34 +298,12 @@ class _Parser:
             elif not expecting:
                 raise SelectorError(f"found '{token}', expected: ',' or ')'")
             else:
-                check_label_value(token)
+                self._check("value", token, f"values[{len(values)}][{key}]")
                 values.append(token)
                 expecting = False
 
 
-def check_label_key(key: str) -> None:
-    """Raise SelectorError when `key` is no qualified name (validation.IsQualifiedName)."""
-    prefix, slash, name = key.rpartition("/")
-    if slash and (not _PREFIX.fullmatch(prefix) or len(prefix) > 253):
-        raise SelectorError(
-            f'key: Invalid value: "{key}": prefix part a lowercase RFC 1123 subdomain must consist of lower '
-            "case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"
-        )
-    if len(name) > 63:
-        raise SelectorError(f'key: Invalid value: "{key}": name part must be no more than 63 characters')
-    if not _NAME.fullmatch(name):
-        raise SelectorError(
-            f'key: Invalid value: "{key}": name part must consist of alphanumeric characters, '
-            "'-', '_' or '.', and must start and end with an alphanumeric character"
-        )
-
-
-def check_label_value(value: str) -> None:
-    """Raise SelectorError when `value` is no label value (validation.IsValidLabelValue)."""
-    if len(value) > 63:
-        raise SelectorError(f'values: Invalid value: "{value}": must be no more than 63 characters')
-    if value and not _NAME.fullmatch(value):
-        raise SelectorError(
-            f'values: Invalid value: "{value}": a valid label must be an empty string or consist of '
-            "alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
-        )
+def _check(kind: Literal["key", "value"], text: str, path: str) -> None:
+    problem = label_key_problem(text) if kind == "key" else label_value_problem(text)
+    if problem:
+        raise SelectorError(f'Invalid value: "{text}": {problem}', path)

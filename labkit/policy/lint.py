@@ -10,7 +10,7 @@ from .decide import decide
 from .flow import Direction, Flow
 from .labels import Selector
 from .model import NAME_LABEL, ObjectKey, Pod, WorldError
-from .networkpolicy import CompiledPolicy, Peer, PortMatch, Rule
+from .rules import CompiledPolicy, Peer, PortMatch, Rule
 from .world import World
 
 

@@ -7,10 +7,10 @@ from dataclasses import replace
 from .decision import Half, PolicyStep, RuleStep, Step, Unselected
 from .flow import Direction
 from .model import Pod
-from .networkpolicy import CompiledPolicy, Rule
 from .party import Attempt
 from .peers import has, peer_step, port_step, port_words
 from .profile import Profile
+from .rules import CompiledPolicy, Rule
 from .traps import traps_of
 from .world import World
 

@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 from .bits import PodIndex, bits_of, mask_of
 from .flow import Direction, Family
 from .model import Address
-from .networkpolicy import CompiledPolicy, Peer, PortMatch, Rule
 from .profile import Profile
+from .rules import CompiledPolicy, Peer, PortMatch, Rule
 
 _DIRECTIONS = (Direction.INGRESS, Direction.EGRESS)
 

@@ -251,7 +251,8 @@ def parse_address(text: str) -> Address | None:
 
 
 def _labels(obj: Mapping[str, Any]) -> dict[str, str]:
-    return {str(k): str(v) for k, v in (_mapping(obj, "metadata").get("labels") or {}).items()}
+    labels = _mapping(obj, "metadata").get("labels") or {}
+    return {str(key): "" if value is None else str(value) for key, value in labels.items()}
 
 
 def _mapping(obj: Mapping[str, Any], field: str) -> Mapping[str, Any]:

@@ -8,16 +8,28 @@ answer is never given about YAML that no cluster would accept.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .flow import PROTOCOLS, Direction
 from .labels import Selector, SelectorError
-from .model import Address, ObjectKey, Pod
+from .model import ObjectKey
+from .rules import CompiledPolicy, IpBlock, Network, Peer, PortMatch, Rule
 from .yamlseam import SourceMap
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+__all__ = [
+    "CompiledPolicy",
+    "IpBlock",
+    "Network",
+    "Peer",
+    "PolicyError",
+    "PortMatch",
+    "Problem",
+    "Rule",
+    "compile_policy",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,110 +51,6 @@ class PolicyError(ValueError):
         super().__init__(f"{key} is invalid: " + "; ".join(map(str, problems)))
         self.key = key
         self.problems = tuple(problems)
-
-
-@dataclass(frozen=True, slots=True)
-class IpBlock:
-    """Addresses in `network` and in none of `excepts`; `written` is the cidr as the YAML has it."""
-
-    path: str
-    network: Network
-    excepts: tuple[Network, ...] = ()
-    written: str = ""
-
-    def contains(self, address: Address) -> bool:
-        """Whether the address is meant; an address of the other family never is."""
-        # ipaddress answers False, not an error, for an address of the other family.
-        return address in self.network and not any(address in network for network in self.excepts)
-
-    def __str__(self) -> str:
-        return f"{self.network}" + (f" except {', '.join(map(str, self.excepts))}" if self.excepts else "")
-
-
-@dataclass(frozen=True, slots=True)
-class Peer:
-    """One item of `from` or `to`.
-
-    None means that the field is not written; an empty selector matches everything.
-    """
-
-    path: str
-    namespace_selector: Selector | None = None
-    pod_selector: Selector | None = None
-    ip_block: IpBlock | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class PortMatch:
-    """One item of `ports`: a protocol, and a number, a range (`end_port` included), a name, or every port."""
-
-    path: str
-    protocol: str = "TCP"
-    port: int | None = None
-    end_port: int | None = None
-    name: str | None = None
-
-    def matches(self, port: int, protocol: str, destination: Pod | None) -> bool:
-        """Whether a flow to this port of the destination is meant; `destination` None is no pod, so has no
-        names.
-        """
-        if protocol != self.protocol:
-            return False
-        if self.name is not None:
-            return destination is not None and port in destination.port_named(self.name, protocol)
-        return self.port is None or self.port <= port <= (self.end_port or self.port)
-
-    def __str__(self) -> str:
-        if self.name is not None:
-            return f'{self.protocol} "{self.name}"'
-        if self.port is None:
-            return f"{self.protocol}, every port"
-        return f"{self.protocol} {self.port}" + (f"-{self.end_port}" if self.end_port else "")
-
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One item of `ingress` or `egress`. peers None: everyone. ports None: every port of every protocol."""
-
-    path: str
-    peers: tuple[Peer, ...] | None = None
-    ports: tuple[PortMatch, ...] | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class CompiledPolicy:
-    """A NetworkPolicy, read. Compared by identity: two readings of the same object are two policies."""
-
-    key: ObjectKey
-    uid: str
-    namespace: str
-    pod_selector: Selector
-    directions: frozenset[Direction]
-    ingress: tuple[Rule, ...]
-    egress: tuple[Rule, ...]
-    types_written: bool = True
-    source: SourceMap | None = None
-
-    @property
-    def name(self) -> str:
-        """The policy's name."""
-        return self.key.name
-
-    def rules(self, direction: Direction) -> tuple[Rule, ...]:
-        """The rules that count for a direction; a list whose direction is not in policyTypes does not
-        count.
-        """
-        if direction not in self.directions:
-            return ()
-        return self.ingress if direction is Direction.INGRESS else self.egress
-
-    def selects(self, pod: Pod) -> bool:
-        """Whether the policy applies to the pod: same namespace, and the labels match."""
-        return pod.namespace == self.namespace and self.pod_selector.matches(pod.labels)
-
-    def line(self, path: str) -> int | None:
-        """The line of a field in the learner's YAML, where it is known."""
-        return self.source.line(path) if self.source else None
 
 
 def compile_policy(
@@ -299,16 +207,15 @@ class _Compiler:
         protocol = entry.get("protocol") or "TCP"
         if protocol not in PROTOCOLS:
             self._refuse(
-                f"{path}.protocol", f'Unsupported value: "{protocol}": supported values: "SCTP", "TCP", "UDP"'
+                f"{path}.protocol", f'Unsupported value: "{protocol}": supported values: "TCP", "UDP", "SCTP"'
             )
         port, end = entry.get("port"), entry.get("endPort")
         if isinstance(port, str):
-            if not (0 < len(port) <= 15 and any(c.isalpha() for c in port)):
-                self._refuse(
-                    f"{path}.port", f'Invalid value: "{port}": must contain at least one letter (a-z)'
-                )
+            for message in _port_name_problems(port):
+                self._refuse(f"{path}.port", f'Invalid value: "{port}": {message}')
             if end is not None:
-                self._refuse(f"{path}.endPort", "Forbidden: may not be specified when `port` is non-numeric")
+                message = f"Invalid value: {end}: may not be specified when `port` is non-numeric"
+                self._refuse(f"{path}.endPort", message)
             return PortMatch(path, protocol, name=port)
         for field, value in (("port", port), ("endPort", end)):
             if value is not None and (type(value) is not int or not 1 <= value <= 65535):
@@ -317,7 +224,26 @@ class _Compiler:
                 )
                 return PortMatch(path, protocol)
         if end is not None and port is None:
-            self._refuse(f"{path}.endPort", "Forbidden: may not be specified when `port` is not specified")
+            self._refuse(
+                f"{path}.endPort", f"Invalid value: {end}: may not be specified when `port` is not specified"
+            )
         elif end is not None and port is not None and end < port:
-            self._refuse(f"{path}.endPort", f"Invalid value: {end}: must be greater than or equal to `port`")
+            # The value in the message is that of `port`, as upstream has it.
+            self._refuse(f"{path}.endPort", f"Invalid value: {port}: must be greater than or equal to `port`")
         return PortMatch(path, protocol, port, end)
+
+
+def _port_name_problems(name: str) -> list[str]:
+    """validation.IsValidPortName."""
+    problems = []
+    if len(name) > 15:
+        problems.append("must be no more than 15 characters")
+    if not re.fullmatch("[-a-z0-9]+", name):
+        problems.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
+    if not re.search("[a-z]", name):
+        problems.append("must contain at least one letter (a-z)")
+    if "--" in name:
+        problems.append("must not contain consecutive hyphens")
+    if name.startswith("-") or name.endswith("-"):
+        problems.append("must not begin or end with a hyphen")
+    return problems

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from .decision import Step, Why
 from .labels import Operator, Requirement, Selector
 from .model import NAME_LABEL, Pod
-from .networkpolicy import CompiledPolicy, IpBlock, Peer, PortMatch, Rule
 from .party import Attempt, Party
 from .profile import Profile
+from .rules import CompiledPolicy, IpBlock, Peer, PortMatch, Rule
 from .world import World
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
+from .bits import mask_of
 from .decide import decide
 from .decision import Decision
 from .flow import PROTOCOLS, Direction, Family, Flow, Verdict
 from .matrix import MaskBook, Matrix
 from .model import Address, WorldError, parse_address
-from .networkpolicy import PortMatch
 from .profile import KINDNET, Profile
+from .rules import PortMatch
 from .world import World
 
 Port = tuple[int, str]
@@ -103,6 +105,33 @@ class TruthTable:
                     if self.has(source, destination):
                         flow = Flow(source, destination, port, protocol, self.family)
                         yield flow, self.cell(source, destination, port, protocol)
+
+    def count(self, port: int, protocol: str = "TCP") -> int:
+        """How many flows of the table to this port are plainly allowed; a pod's flows to itself are among them."""
+        destinations = [name for name in self.destinations if name not in self._number]
+        chosen = mask_of(self._number[name] for name in self.destinations if name in self._number)
+        total = 0
+        for source in self.sources:
+            one_by_one: Sequence[str] = self.destinations
+            start = self._number.get(source)
+            if start is not None and self._one_family is not None and protocol in PROTOCOLS:
+                matrix = self._matrix(port, protocol, self._one_family)
+                total += ((matrix.allowed[start] | 1 << start) & chosen).bit_count()
+                one_by_one = destinations
+            for destination in one_by_one:
+                if self.has(source, destination):
+                    cell = self.cell(source, destination, port, protocol)
+                    total += cell.defined and cell.allowed
+        return total
+
+    @cached_property
+    def _one_family(self) -> Family | None:
+        """The family of all pods, when they have but one and the table asks for no other."""
+        families = {pod.families for pod in self.world.index.pods}
+        if len(families) != 1:
+            return None
+        (only,) = families
+        return only[0] if len(only) == 1 and self.family in (None, only[0]) else None
 
     def has(self, source: str, destination: str) -> bool:
         """Whether the table answers for this pair: one end at least must be a pod or a Service."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from .decision import RuleStep, Step, Trap, Why
 from .flow import Direction
-from .networkpolicy import CompiledPolicy, Peer, Rule
 from .party import Attempt, Party
+from .rules import CompiledPolicy, Peer, Rule
 
 
 def traps_of(
