@@ -120,7 +120,10 @@ def new_size(deployment: Obj, all_sets: Sequence[Obj], new: Obj) -> int:
     if not is_rolling(deployment):
         return wanted
     surge, _ = fenceposts(deployment)
-    room = wanted + surge - total(all_sets)
+    # Upstream counts what the others should hold and may exceed maxSurge for a moment, until their pods have
+    # been deleted; what they do hold is counted here as well.
+    held = sum(max(replicas(rs), int((rs.get("status") or {}).get("replicas") or 0)) for rs in all_sets)
+    room = wanted + surge - held
     if room <= 0:
         return replicas(new)
     return replicas(new) + min(room, wanted - replicas(new))
@@ -141,7 +144,9 @@ def shrink_old(deployment: Obj, new: Obj, old: Sequence[Obj]) -> dict[str, int]:
         remove = min(left, max(unhealthy, 0))
         sizes[rs["metadata"]["name"]] -= remove
         left -= remove
-    spare = available(new) + sum(available(rs) for rs in old) - least
+    # What a set no longer wants is as good as gone, although its status may not say so yet: upstream
+    # trusts the status here, and can go below the minimum when its controllers work as fast as these.
+    spare = sum(min(available(rs), replicas(rs)) for rs in [*old, new]) - least
     for rs in by_age:
         remove = min(sizes[rs["metadata"]["name"]], max(spare, 0))
         sizes[rs["metadata"]["name"]] -= remove
