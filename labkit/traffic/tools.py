@@ -146,7 +146,10 @@ _PRELUDE = r"""
 has() { command -v "$1" >/dev/null 2>&1; }
 A=; for a in /agnhost agnhost; do has $a && A=$a && break; done
 K=; has timeout && K="timeout 6"
-Z=; has curl && case "$(curl --version)" in "curl "[1-6].*|"curl 7."[0-9].*|"curl 7."[1-6][0-9].*|"curl 7.7"[0-4].*) ;; *) Z=1;; esac
+Z=; has curl && case "$(curl --version)" in
+  "curl "[1-6].*|"curl 7."[0-9].*|"curl 7."[1-6][0-9].*|"curl 7.7"[0-4].*) ;;
+  *) Z=1;;
+esac
 say() { printf '@%s %s %s - | %s
 ' "$1" "$2" "$3" "$(printf %s "$4" | tr '
 ' ' ')"; }
@@ -162,7 +165,8 @@ t() {
     p=$(echo "$2" | tr A-Z a-z)
     m=$($K $A connect "$3:$4" --timeout=TIMEOUTs --protocol=$p 2>&1 </dev/null); say $1 agnhost $? "$m"
   elif [ "$2" = TCP ] && has curl; then
-    m=$(curl -sS -g -o /dev/null --connect-timeout TIMEOUT --max-time TIMEOUT -w '#%{http_code} %{time_connect}' "http://$3:$4$5" 2>&1 </dev/null)
+    m=$(curl -sS -g -o /dev/null --connect-timeout TIMEOUT --max-time TIMEOUT \
+      -w '#%{http_code} %{time_connect}' "http://$3:$4$5" 2>&1 </dev/null)
     say $1 curl $? "$m"
   elif [ "$2" = TCP ] && has nc; then
     m=$($K nc -z -v -w WHOLE "$3" "$4" 2>&1 </dev/null); say $1 nc $? "$m"
@@ -173,7 +177,8 @@ t() {
   elif [ "$2" = UDP ] && has nc; then
     m=$(echo hostname | $K nc -u -w WHOLE "$3" "$4" 2>&1); say $1 ncudp $? "$m"
   elif [ "$2" = UDP ] && has bash && has timeout; then
-    m=$(timeout TIMEOUT bash -c "exec 3<>/dev/udp/$3/$4; echo hostname >&3; head -c 16 <&3" 2>&1 </dev/null); say $1 bashudp $? "$m"
+    m=$(timeout TIMEOUT bash -c "exec 3<>/dev/udp/$3/$4; echo hostname >&3; head -c 16 <&3" 2>&1 </dev/null)
+    say $1 bashudp $? "$m"
   else say $1 missing 0 "the container has no tool for $2"; fi
 }
 [ -n "$A" ] || has curl || has nc || has wget || has bash || { echo @none; exit 0; }

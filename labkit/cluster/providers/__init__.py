@@ -6,10 +6,14 @@ A provider is one module with a class that fulfils `Provider`. A further one is 
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from labkit.cluster.cluster import Cluster
 
 Progress = Callable[[str], None]
 
@@ -81,3 +85,14 @@ def get(name: str = "pocket") -> Provider:
         raise KeyError(f'there is no provider "{name}"; there are: {", ".join(_MODULES)}') from None
     found: Provider = getattr(importlib.import_module(f"{__name__}.{module}"), class_name)()
     return found
+
+
+def connect_existing(kubeconfig: str | Path | None = None, context: str | None = None) -> Cluster:
+    """Connect to a cluster that a kubeconfig names, whoever made it.
+
+    LABKIT_ALLOW_ANY_CLUSTER=1 in the environment also admits one that does not look like a lab's. Raises NotALab, NoSuchContext.
+    """
+    from .existing import ExistingProvider
+
+    allow_any = os.environ.get("LABKIT_ALLOW_ANY_CLUSTER", "") not in ("", "0")
+    return ExistingProvider(kubeconfig, allow_any=allow_any).connect(context)

@@ -120,7 +120,7 @@ def _refusal(context: Context) -> str:
     return (
         f'context "{context.name}" at {context.server} does not look like a lab cluster (kind, k3d, minikube, Docker Desktop, '
         "or a server on this machine). Lessons install applications, cut traffic and delete namespaces. If this cluster is "
-        "there for that, say so with allow_any."
+        "there for that, say so with LABKIT_ALLOW_ANY_CLUSTER=1 in the environment."
     )
 
 

@@ -45,14 +45,11 @@ class PocketProvider:
             raise ClusterError(str(problem)) from problem
 
     def doctor(self) -> Sequence[Finding]:
-        """Whether the kernel lets this user make the namespaces that a pocket cluster lives in, by making them."""
-        from labkit.pocket import lifecycle
+        """What a pocket cluster needs of this machine, each really tried."""
+        from labkit.pocket import preflight
 
-        check = getattr(lifecycle, "check_machine", None)
-        if check is None:
-            return []
-        problem = check()
-        return [Finding("namespaces without root", problem is None, str(problem or ""))]
+        found = preflight.checks(self._home)
+        return [Finding(check.what, check.ok, check.why, check.fix_command or "") for check in found]
 
     def _provided(self, info: object) -> ProvidedCluster:
         from labkit.pocket.lifecycle import ClusterInfo

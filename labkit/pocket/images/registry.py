@@ -114,11 +114,11 @@ def images() -> list[Image]:
 
 def preload() -> None:
     """Import every program and what it needs, so that a process forked later starts at once and needs no file."""
-    import asyncio
-    import encodings.idna
+    import asyncio  # noqa: F401
+    import encodings.idna  # noqa: F401
+    import http.client  # noqa: F401
     import ssl  # noqa: F401
 
-    assert asyncio and encodings
     for image in images():
         for program in image.commands.values():
             importlib.import_module(program.module)

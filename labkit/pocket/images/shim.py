@@ -13,7 +13,10 @@ from pathlib import Path
 
 from .registry import Image, Program
 
-_CODE = "import sys; sys.path[:0] = {path!r}; from labkit.pocket.images.shim import main; sys.exit(main({target!r}, sys.argv[1:]))"
+_CODE = (
+    "import sys; sys.path[:0] = {path!r}; from labkit.pocket.images.shim import main; "
+    "sys.exit(main({target!r}, sys.argv[1:]))"
+)
 
 
 def shims(image: Image, python: str | None = None, path: Sequence[str] | None = None) -> Mapping[str, str]:

@@ -11,9 +11,9 @@ import os
 import socket
 
 from .console import err
-from .goflags import Duration, parse
+from .goflags import Duration, Value, parse
 
-_FLAGS = {
+_FLAGS: dict[str, Value] = {
     "timeout": Duration(0),
     "protocol": "tcp",
     "udp-data": "hostname",
@@ -65,7 +65,7 @@ def resolve(host: str, port: str, kind: int) -> tuple[int, tuple[str | int, ...]
             raise LookupError(f"lookup {host}{_server()}: i/o timeout") from None
         raise LookupError(f"lookup {host}{_server()}: no such host") from None
     best = next((entry for entry in found if entry[0] == socket.AF_INET), found[0])
-    return int(best[0]), best[4]
+    return int(best[0]), (str(best[4][0]), *(int(part) for part in best[4][1:]))
 
 
 def _server() -> str:

@@ -18,11 +18,11 @@ from urllib.parse import quote
 
 from .agnhost_connect import resolve
 from .console import log
-from .goflags import parse, parse_duration
+from .goflags import Value, parse, parse_duration
 from .http1 import Request, Response, serve
 from .service import host_port, run, udp
 
-_FLAGS = {
+_FLAGS: dict[str, Value] = {
     "http-port": 8080,
     "udp-port": 8081,
     "sctp-port": -1,
@@ -184,11 +184,13 @@ class _Netexec:
 
     def _end_with(self, code: int, patience: float) -> None:
         """End once the answers under way are written, at the latest after `patience` seconds."""
-        assert self.done is not None
-        asyncio.get_running_loop().call_later(
-            min(patience, 0.1),
-            lambda: self.done and not self.done.done() and self.done.set_result(code & 0xFF),
-        )
+        done = self.done
+
+        def end() -> None:
+            if done is not None and not done.done():
+                done.set_result(code & 0xFF)
+
+        asyncio.get_running_loop().call_later(min(patience, 0.1), end)
 
     async def _shell(self, request: Request) -> Response:
         command = request.query.get("shellCommand") or request.query.get("cmd", "")

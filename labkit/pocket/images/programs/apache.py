@@ -30,15 +30,15 @@ def start(answer: Answer, port: int, server: str) -> int:
         response = await answer(request)
         size = len(response.body.encode() if isinstance(response.body, str) else response.body)
         stamp = time.strftime("%d/%b/%Y:%H:%M:%S %z")
-        out(
-            f'{request.peer[0]} - - [{stamp}] "{request.method} {request.target} {request.version}" {response.status} {size or "-"}'
-        )
+        line = f"{request.method} {request.target} {request.version}"
+        out(f'{request.peer[0]} - - [{stamp}] "{line}" {response.status} {size or "-"}')
         return response
 
     async def begin(_: asyncio.Future[int]) -> object:
         listening = await serve(logged, port, server=server)
+        stamp = time.strftime("%a %b %d %H:%M:%S.000000 %Y")
         err(
-            f"[{time.strftime('%a %b %d %H:%M:%S')}.000000 {time.strftime('%Y')}] [mpm_event:notice] [pid 1] AH00489: {server} configured -- resuming normal operations"
+            f"[{stamp}] [mpm_event:notice] [pid 1] AH00489: {server} configured -- resuming normal operations"
         )
         return listening
 
@@ -47,12 +47,19 @@ def start(answer: Answer, port: int, server: str) -> int:
 
 def error(status: int, title: str, text: str) -> Response:
     """Apache's error page."""
-    page = f'<!DOCTYPE HTML PUBLIC "-//IETF//DTD HTML 2.0//EN">\n<html><head>\n<title>{status} {title}</title>\n</head><body>\n<h1>{title}</h1>\n<p>{text}</p>\n</body></html>\n'
+    page = '<!DOCTYPE HTML PUBLIC "-//IETF//DTD HTML 2.0//EN">\n<html><head>\n'
+    page += (
+        f"<title>{status} {title}</title>\n</head><body>\n<h1>{title}</h1>\n<p>{text}</p>\n</body></html>\n"
+    )
     return Response(page, status, "text/html; charset=iso-8859-1")
 
 
 async def _files(request: Request) -> Response:
-    path = Path(os.path.normpath(f"{_HOME}{request.path}"))
+    return _file(request.path)
+
+
+def _file(asked: str) -> Response:
+    path = Path(os.path.normpath(f"{_HOME}{asked}"))
     if path.is_dir():
         path /= "index.html"
     if not path.is_relative_to(_HOME) or not path.is_file():

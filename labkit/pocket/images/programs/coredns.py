@@ -24,7 +24,7 @@ from dnslib import AAAA, CNAME, EDNS0, PTR, QTYPE, RCODE, RR, SOA, SRV, TXT, A, 
 
 from .console import out
 from .coredns_zone import TTL, Answer, Record, Zone
-from .goflags import parse
+from .goflags import Value, parse
 from .http1 import Request, Response, serve
 from .service import run, udp
 
@@ -38,7 +38,13 @@ _DATA = {"A": A, "AAAA": AAAA, "CNAME": CNAME, "PTR": PTR, "TXT": TXT}
 
 
 def main(argv: list[str]) -> int:
-    flags = {"conf": "/etc/coredns/Corefile", "dns.port": 53, "p": 53, "version": False, "quiet": False}
+    flags: dict[str, Value] = {
+        "conf": "/etc/coredns/Corefile",
+        "dns.port": 53,
+        "p": 53,
+        "version": False,
+        "quiet": False,
+    }
     words = [
         "--" + word.lstrip("-") if word.startswith("-") else word for word in argv[1:]
     ]  # Go's own flag package

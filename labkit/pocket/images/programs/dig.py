@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from dnslib import QTYPE, RCODE, DNSRecord
 
@@ -48,7 +49,7 @@ class _Servers:
         return [name, *listed] if name.count(".") >= self.ndots else [*listed, name]
 
 
-class _Silent(Exception):
+class _Silent(Exception):  # noqa: N818 - silence is an answer here
     """No answer; the text says how."""
 
 
@@ -167,9 +168,9 @@ def _tries(server: str, port: int, name: str, kind: str, flags: dict[str, str]) 
     raise silent
 
 
-def _line(record: object) -> str:
-    name, ttl, kind = record.rname, record.ttl, QTYPE[record.rtype]  # type: ignore[attr-defined]
-    return f"{str(name):<23}\t{ttl}\tIN\t{kind}\t{record.rdata}"  # type: ignore[attr-defined]
+def _line(record: Any) -> str:
+    name, ttl, kind = record.rname, record.ttl, QTYPE[record.rtype]
+    return f"{name!s:<23}\t{ttl}\tIN\t{kind}\t{record.rdata}"
 
 
 def _show(answer: DNSRecord) -> None:
@@ -210,7 +211,7 @@ def _is_address(text: str) -> bool:
 
 def _lookup(
     name: str, kinds: list[str], server: str, conf: _Servers, timeout: float
-) -> tuple[str, int, list[object]]:
+) -> tuple[str, int, list[Any]]:
     """(name that answered or was tried last, rcode, records), going through the search list. Raises _Silent."""
     tried, rcode = name, 3
     for candidate in conf.candidates(name):
@@ -257,16 +258,16 @@ def nslookup(argv: list[str]) -> int:
         out(f"** server can't find {tried.rstrip('.')}: {RCODE[rcode]}\n")
         return 1
     for record in records:
-        owner = str(record.rname).rstrip(".")  # type: ignore[attr-defined]
-        which = QTYPE[record.rtype]  # type: ignore[attr-defined]
+        owner = str(record.rname).rstrip(".")
+        which = QTYPE[record.rtype]
         if which in ("A", "AAAA"):
-            out(f"Name:\t{owner}\nAddress: {record.rdata}")  # type: ignore[attr-defined]
+            out(f"Name:\t{owner}\nAddress: {record.rdata}")
         elif which == "PTR":
-            out(f"{owner}\tname = {record.rdata}")  # type: ignore[attr-defined]
+            out(f"{owner}\tname = {record.rdata}")
         else:
             out(
                 f"{owner}\tservice = {record.rdata}" if which == "SRV" else f"{owner}\t{which} {record.rdata}"
-            )  # type: ignore[attr-defined]
+            )
     out()
     return 0
 
@@ -304,7 +305,7 @@ def host(argv: list[str]) -> int:
         "SRV": "has SRV record",
     }
     for record in records:
-        which = QTYPE[record.rtype]  # type: ignore[attr-defined]
-        owner = str(record.rname).rstrip(".")  # type: ignore[attr-defined]
-        out(f"{owner} {words_for.get(which, f'has {which} record')} {record.rdata}")  # type: ignore[attr-defined]
+        which = QTYPE[record.rtype]
+        owner = str(record.rname).rstrip(".")
+        out(f"{owner} {words_for.get(which, f'has {which} record')} {record.rdata}")
     return 0

@@ -54,8 +54,8 @@ def _convert(name: str, default: Value, text: str) -> Value:
     return text
 
 
-class _Bad(Exception):
-    pass
+class _Bad(Exception):  # noqa: N818
+    """A flag that is wrong; the text is pflag's."""
 
 
 def parse(

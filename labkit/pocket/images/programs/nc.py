@@ -11,11 +11,14 @@ from .netio import addresses, connect, relay
 
 _VALUES = "wpseiqIOTXxVPMm"
 _USAGE = {
-    False: "BusyBox (labkit's stand-in) multi-call binary.\n\nUsage: nc [OPTIONS] HOST PORT  - connect\nnc [OPTIONS] -l -p PORT [HOST] [PORT]  - listen\n\n"
-    "\t-e PROG\tRun PROG after connect (must be last)\n\t-l\tListen mode, for inbound connects\n\t-lk\tWith -e, provides persistent server\n"
-    "\t-p PORT\tLocal port\n\t-s ADDR\tLocal address\n\t-w SEC\tTimeout for connects and final net reads\n\t-n\tDon't do DNS resolution\n"
+    False: "BusyBox (labkit's stand-in) multi-call binary.\n\n"
+    "Usage: nc [OPTIONS] HOST PORT  - connect\nnc [OPTIONS] -l -p PORT [HOST] [PORT]  - listen\n\n"
+    "\t-e PROG\tRun PROG after connect (must be last)\n\t-l\tListen mode, for inbound connects\n"
+    "\t-lk\tWith -e, provides persistent server\n\t-p PORT\tLocal port\n\t-s ADDR\tLocal address\n"
+    "\t-w SEC\tTimeout for connects and final net reads\n\t-n\tDon't do DNS resolution\n"
     "\t-u\tUDP mode\n\t-v\tVerbose\n\t-z\tZero-I/O mode (scanning)",
-    True: "usage: nc [-46hklNnuvz] [-e program] [-p source_port] [-q seconds] [-s sourceaddr] [-w timeout] [destination] [port]",
+    True: "usage: nc [-46hklNnuvz] [-e program] [-p source_port] [-q seconds] [-s sourceaddr] [-w timeout] "
+    "[destination] [port]",
 }
 
 

@@ -11,7 +11,7 @@ import time
 Address = tuple[int, tuple[str | int, ...]]
 
 
-class NameTimeout(OSError):
+class NameTimeout(OSError):  # noqa: N818 - beside TimeoutError
     """No name server answered in time."""
 
 
@@ -30,7 +30,10 @@ def addresses(
     def ask() -> None:
         try:
             entries = socket.getaddrinfo(host, port, family=family, type=kind)
-            found.extend((int(entry[0]), entry[4]) for entry in entries)
+            found.extend(
+                (int(entry[0]), (str(entry[4][0]), *(int(part) for part in entry[4][1:])))
+                for entry in entries
+            )
         except BaseException as problem:  # handed to the caller's thread
             failed.append(problem)
 

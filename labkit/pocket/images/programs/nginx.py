@@ -72,6 +72,13 @@ def main(argv: list[str]) -> int:
     return _Nginx(conf, servers).run()
 
 
+def _write_pid() -> None:
+    try:
+        _PID.write_text(str(os.getpid()))
+    except OSError:
+        pass  # a read-only root: then there is no `nginx -s reload`
+
+
 def _signal(name: str) -> int:
     numbers = {"reload": signal.SIGHUP, "quit": signal.SIGQUIT, "stop": signal.SIGTERM}
     try:
@@ -114,10 +121,7 @@ class _Nginx:
                 err(f"nginx: [emerg] {problem.strerror}")
                 done.set_result(1)
                 return self
-            try:
-                _PID.write_text(str(os.getpid()))
-            except OSError:
-                pass  # a read-only root: then there is no `nginx -s reload`
+            _write_pid()
             loop = asyncio.get_running_loop()
             loop.add_signal_handler(signal.SIGHUP, lambda: loop.create_task(self._reload()))
             stamp = time.strftime("%Y/%m/%d %H:%M:%S")
@@ -223,7 +227,8 @@ def _error(status: int, headers: dict[str, str] | None = None) -> Response:
     if status in (200, 204):
         return Response("", status, headers=headers or {})
     title = f"{status} {reason(status)}"
-    page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n<hr><center>{_VERSION}</center>\r\n</body>\r\n</html>\r\n"
+    page = f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
+    page += f"<hr><center>{_VERSION}</center>\r\n</body>\r\n</html>\r\n"
     return Response(page, status, "text/html", headers or {})
 
 

@@ -61,7 +61,7 @@ def _block(tokens: Iterator[tuple[str, int, bool]], path: str, *, top: bool) -> 
     items: list[Directive] = []
     words: list[str] = []
     line = 0
-    for token, line, quoted in tokens:  # noqa: B007 - the last line is used after the loop
+    for token, line, quoted in tokens:
         if quoted or token not in ("{", "}", ";"):
             words.append(token)
         elif token == "}":
@@ -86,7 +86,7 @@ def _block(tokens: Iterator[tuple[str, int, bool]], path: str, *, top: bool) -> 
 
 def _include(pattern: str, path: str) -> list[Directive]:
     where = pattern if pattern.startswith("/") else f"{Path(path).parent}/{pattern}"
-    found = sorted(glob.glob(where))
+    found = sorted(glob.glob(where))  # noqa: PTH207 - the pattern is absolute, which Path.glob refuses
     if not found and not glob.has_magic(where):
         raise ConfError(f'open() "{where}" failed (2: No such file or directory) in {path}')
     return [item for name in found for item in parse(Path(name).read_text(), name).block]

@@ -61,7 +61,7 @@ def _checksum(data: bytes) -> int:
         data[-1] << 8 if len(data) % 2 else 0
     )
     total = (total >> 16) + (total & 0xFFFF)
-    return ~(total + (total >> 16)) & 0xFFFF
+    return ~int(total + (total >> 16)) & 0xFFFF
 
 
 class _Session:

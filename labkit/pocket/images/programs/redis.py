@@ -8,6 +8,7 @@ import os
 import shlex
 import socket
 from collections.abc import Callable
+from typing import BinaryIO
 
 from .console import err, out
 from .entrypoint import become
@@ -17,7 +18,7 @@ from .service import run
 Value = str | list[str]
 
 
-class _Wrong(Exception):
+class _Wrong(Exception):  # noqa: N818 - the reply's own name
     """An error reply."""
 
 
@@ -185,14 +186,14 @@ def cli(argv: list[str]) -> int:
         connection.sendall(
             f"*{len(words)}\r\n".encode() + b"".join(_bulk(word) for word in words or ["PING"])
         )
-        return _show(stream.readline().decode(), stream)  # type: ignore[arg-type]
+        return _show(stream.readline().decode(), stream)
 
 
-def _show(line: str, stream: socket.SocketIO) -> int:
+def _show(line: str, stream: BinaryIO) -> int:
     kind, text = line[:1], line[1:].rstrip("\r\n")
     if kind == "$":
         size = int(text)
-        out("" if size < 0 else stream.read(size + 2)[:-2].decode("utf-8", "replace"))  # type: ignore[union-attr]
+        out("" if size < 0 else stream.read(size + 2)[:-2].decode("utf-8", "replace"))
     elif kind == "*":
         for _ in range(int(text)):
             _show(stream.readline().decode(), stream)

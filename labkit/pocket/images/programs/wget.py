@@ -41,7 +41,7 @@ Retrieve files via HTTP
 \t-U STR\t\tUse STR for User-Agent header"""
 
 
-class _Failed(Exception):
+class _Failed(Exception):  # noqa: N818 - ends the program
     """Ends the program with `wget: MESSAGE` and status 1."""
 
 

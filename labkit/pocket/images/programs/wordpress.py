@@ -77,7 +77,8 @@ async def _answer(request: Request) -> Response:
             return _page("Database Error", "<h1>Can&#8217;t select database</h1>", 500)
         return _page("Database Error", "<h1>Error establishing a database connection</h1>", 500)
     if path == "/wp-admin/install.php":
-        text = "<h1>Welcome</h1>\n<p>Welcome to the famous five-minute WordPress installation process! (labkit&#8217;s stand-in)</p>"
+        text = "<h1>Welcome</h1>\n<p>Welcome to the famous five-minute WordPress installation process! "
+        text += "(labkit&#8217;s stand-in)</p>"
         return _page("WordPress &rsaquo; Installation", text, 200)
     host = request.headers.get("host", "localhost")
     return Response(
