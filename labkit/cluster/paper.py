@@ -31,9 +31,9 @@ class PaperCluster:
     def apply(
         self,
         manifest: str | Iterable[Mapping[str, Any]],
-        *,
         source: str = "<yaml>",
-        namespace: str = "default",
+        *,
+        namespace: str | None = None,
     ) -> list[tuple[ObjectKey, str]]:
         """Keep objects; gives each object's key and "created", "configured" or "unchanged", as `kubectl apply` words it.
 
@@ -44,7 +44,7 @@ class PaperCluster:
             items = [(item.object, item.source) for item in yamlseam.load(manifest, source)]
         else:
             items = [(item, None) for item in manifest]
-        placed = [(self._placed(obj, namespace), origin) for obj, origin in items]
+        placed = [(self._placed(obj, namespace or "default"), origin) for obj, origin in items]
         World.from_objects(
             obj for obj, _ in placed
         )  # refuses what the API server refuses, before anything is kept
@@ -67,9 +67,9 @@ class PaperCluster:
 
     def get(self, kind: str, name: str, namespace: str | None = None) -> dict[str, Any] | None:
         """An object, or None."""
-        return next((o for o in self.list(kind, namespace) if o["metadata"]["name"] == name), None)
+        return next((o for o in self.list(kind, namespace=namespace) if o["metadata"]["name"] == name), None)
 
-    def list(self, kind: str, namespace: str | None = None) -> list[dict[str, Any]]:
+    def list(self, kind: str, *, namespace: str | None = None) -> list[dict[str, Any]]:
         """All objects of a kind, in one namespace or in all."""
         found = (obj for obj in self._all() if obj["kind"] == kind)
         return [

@@ -10,7 +10,7 @@ from labkit.course.results import CheckResult, Status
 from labkit.course.steps import Chapter, FlowPattern, Step, WrongAnswer
 from labkit.policy import Flow, World, decide
 
-Lister = Callable[[str, str | None], list[dict[str, Any]]]
+Lister = Callable[..., list[dict[str, Any]]]
 Reply = frozenset[str]
 
 
@@ -21,7 +21,7 @@ def reply(value: Any) -> Reply:
 
 
 def expected(chapter: Chapter, step: Step, world: World, list_objects: Lister) -> Reply:
-    """The right reply, from the world (who may talk to whom) or the objects (`list_objects(kind, namespace)`)."""
+    """The right reply, from the world (who may talk to whom) or the objects (`list_objects(kind, namespace=...)`)."""
     assert step.expect is not None
     what, given = step.expect.what, step.expect.arguments
     if what == "sources-of":
@@ -39,7 +39,7 @@ def expected(chapter: Chapter, step: Step, world: World, list_objects: Lister) -
         if given.get("part") == "direction":
             return reply(half.direction.value for half in stopping)
         return reply(policy.key.name for half in stopping for policy in half.policies)
-    objects = list_objects(given["kind"], given.get("namespace"))
+    objects = list_objects(given["kind"], namespace=given.get("namespace"))
     if what == "count":
         return reply(len(objects))
     found = next((item for item in objects if item["metadata"]["name"] == given["name"]), None)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from typing import Any, Protocol
 
+from labkit.cluster.errors import ClusterUnreachable
 from labkit.course.answers import Reply, expected, judge_prediction, judge_reply
 from labkit.course.demands import policy_digest
 from labkit.course.evaluate import Observed, evaluate, flows_to_probe
@@ -28,7 +29,7 @@ class Subject(Protocol):
     def get(self, kind: str, name: str, namespace: str | None = None) -> Mapping[str, Any] | None:
         """An object, or None."""
 
-    def list(self, kind: str, namespace: str | None = None) -> list[dict[str, Any]]:
+    def list(self, kind: str, *, namespace: str | None = None) -> list[dict[str, Any]]:
         """All objects of a kind."""
 
     def snapshot(self) -> World:
@@ -83,7 +84,7 @@ def check_step(
                 get=lambda kind, ns, name: cluster.get(kind, name, ns),
                 mode="live" if prober else "model",
             )
-    except ConnectionError as error:
+    except ClusterUnreachable as error:
         checks = [_cannot_check(step, str(error))]
     known = progress.step(chapter.id, step.id)
     result = StepResult(
@@ -107,7 +108,9 @@ def check_step(
 def current_digest(cluster: Subject, chapter: Chapter) -> str:
     """A short name for the policies in the chapter's namespaces, as they are now."""
     return policy_digest(
-        policy for namespace in chapter.namespaces for policy in cluster.list("NetworkPolicy", namespace)
+        policy
+        for namespace in chapter.namespaces
+        for policy in cluster.list("NetworkPolicy", namespace=namespace)
     )
 
 

@@ -14,12 +14,25 @@ PAPER = "LABKIT_PAPER"
 
 
 def connect() -> Any:
-    """The cluster that KUBECONFIG or the running lab names; one on paper where the lab was opened without any."""
+    """The cluster to learn on: KUBECONFIG's, if it looks like a lab cluster; else a running one of the lab's own.
+
+    On paper where the lab was opened without any cluster. Raises ClusterError with what to do: NotALab for a cluster
+    that nobody should play with, ClusterUnreachable where nothing runs.
+    """
     if why := os.environ.get(PAPER):
         return PaperCluster(why)
-    from labkit.cluster import Cluster
+    from labkit.cluster import Cluster, ClusterUnreachable, providers
 
-    return Cluster.connect()
+    if os.environ.get("KUBECONFIG"):
+        return providers.connect_existing()
+    wanted = os.environ.get("LABKIT_CLUSTER")
+    for provider in providers.names():
+        for found in providers.get(provider).list():
+            if found.running and found.kubeconfig and wanted in (None, found.name):
+                return Cluster.connect(found.kubeconfig, found.context)
+    raise ClusterUnreachable(
+        "No cluster is running. Start one in a terminal with `labkit up`, then run this cell again."
+    )
 
 
 def default_namespaces(world: World, namespaces: Iterable[str]) -> World:

@@ -31,8 +31,13 @@ SHOWN = 3  # flows named in a message; more would bury the first
 class Observed(Protocol):
     """What a probe of the cluster gives for a flow (`labkit.traffic.Observation`)."""
 
-    verdict: Verdict | None
-    evidence: Mapping[str, Any]
+    @property
+    def verdict(self) -> Verdict | None:
+        """What was seen; None where nothing could be tried."""
+
+    @property
+    def evidence(self) -> Mapping[str, Any]:
+        """What it rests on."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +194,8 @@ def _object_draft(
     title = f"{wanted['kind']} {wanted.get('namespace', '')}/{wanted['name']}"
     if wanted.get("labels"):
         title += " has " + ", ".join(f"{key}={value}" for key, value in wanted["labels"].items())
-    title += " and is ready" if wanted.get("ready") else ("" if wanted.get("labels") else " exists")
+    else:
+        title += " is ready" if wanted.get("ready") else " exists"
     check = wanted.get("id") or f"{wanted['kind']}-{wanted['name']}".lower()
     return (
         _Draft(check, title, Status.PASS)

@@ -15,7 +15,7 @@ from labkit.course.evaluate import Observed
 from labkit.course.load import load_chapter
 from labkit.course.places import chapter_folder, home, manifest, root
 from labkit.course.progress import Progress
-from labkit.course.results import StepResult
+from labkit.course.results import Status, StepResult
 from labkit.course.steps import FlowPattern, Kind, Step
 from labkit.policy import Flow, World, decide
 
@@ -51,6 +51,7 @@ class Lab:
         self._progress = progress or Progress.of(home())
         self._answers: dict[str, Reply] = {}
         self._predictions: dict[str, dict[Flow, bool]] = {}
+        self._tables: dict[str, Any] = {}
         self._last_drawn: World | None = None
         Lab.current = self
 
@@ -75,7 +76,7 @@ class Lab:
             self._to_start(step)
         return display.task(self.chapter, step, self._progress.step(self.chapter.id, step.id))
 
-    def reset(self, step_id: str) -> Any:
+    def reset(self, step_id: str, *, quiet: bool = False) -> None:
         """Put a step back to its beginning: its demo, its policies, and none of yours."""
         step = self._step(step_id)
         with self._learner_errors():
@@ -84,20 +85,17 @@ class Lab:
             self._to_start(step)
         self._answers.pop(step.id, None)
         self._predictions.pop(step.id, None)
-        display.say(f"Step {step.id} is at its beginning again.")
+        self._tables.pop(step.id, None)
+        if not quiet:
+            display.say(f"Step {step.id} is at its beginning again.")
 
     # -- doing -------------------------------------------------------------------------------------------------------------------
 
-    def apply(self, text: str, *, source: str = "<yaml>", namespace: str = "default") -> None:
+    def apply(self, text: str, source: str = "<yaml>", *, namespace: str | None = None) -> None:
         """Apply YAML as `kubectl apply` does, and say what was created or changed. The %%apply magic calls this."""
         with self._learner_errors():
-            display.applied(
-                self.cluster,
-                self.cluster.apply(text, source=source, namespace=namespace),
-                text,
-                source,
-                self.chapter,
-            )
+            done = list(self.cluster.apply(text, source, namespace=namespace))
+            display.applied(done, self.cluster.snapshot())
 
     def predict(self, step_id: str, said: Mapping[str, str] | None = None) -> Any:
         """Fill in a step's table before you look. In a notebook, click; or give a mapping such as
@@ -110,7 +108,9 @@ class Lab:
         kept = self._predictions.setdefault(step.id, {})
         for text, word in (said or {}).items():
             kept.update(dict.fromkeys(self._flows(step, world, text), _yes_or_no(word)))
-        return display.prediction(world, asked, kept)
+        view = display.prediction(world, asked, kept, lambda view: kept.update(display.predictions_of(view)))
+        self._tables[step.id] = view
+        return view
 
     def answer(self, step_id: str, value: Any) -> None:
         """Reply to a step's question: one value, or a list of names."""
@@ -121,15 +121,17 @@ class Lab:
         self._answers[step.id] = frozenset() if given <= {"?", "..."} else given
         display.say(f"Your answer: {', '.join(sorted(given)) or 'nothing yet'}")
 
-    def check(self, step_id: str) -> Any:
+    def check(self, step_id: str) -> None:
         """Check a step now: what your cluster does, against what the step asks for. A check changes nothing."""
         step = self._step(step_id)
-        return display.check_panel(self, step)
+        panel = display.check_panel(self, step, self._progress.step(self.chapter.id, step.id)["hints"])
+        panel.display()
+        panel.check()
 
     def run_check(self, step_id: str, say: display.Say = lambda _: None) -> StepResult:
         """The check itself, as data; `say` is told how it goes on."""
         step = self._step(step_id)
-        return check_step(
+        result = check_step(
             self.chapter,
             step,
             self.cluster,
@@ -139,18 +141,24 @@ class Lab:
             prediction=self._predictions.get(step.id),
             say=say,
         )
+        if (
+            step.id in self._tables
+            and result.status in (Status.PASS, Status.FAIL)
+            and result.reason != "unfinished"
+        ):
+            self._reveal(step)
+        return result
 
     def hint(self, step_id: str) -> Any:
         """The next hint of a step. They come one at a time, from a nudge to a manifest with blanks; none costs points."""
         step = self._step(step_id)
-        return display.hint(step, self.next_hint(step_id))
+        level = min(self._progress.step(self.chapter.id, step.id)["hints"] + 1, len(step.hints))
+        self.hints_taken(step_id, level)
+        return display.hint(step, level)
 
-    def next_hint(self, step_id: str) -> int:
-        """Take one hint more and give how many are open now."""
-        step = self._step(step_id)
-        level: int = min(self._progress.step(self.chapter.id, step.id)["hints"] + 1, len(step.hints))
-        self._progress.record(self.chapter.id, step.id, hints=level)
-        return level
+    def hints_taken(self, step_id: str, level: int) -> None:
+        """Record how many hints of a step are open."""
+        self._progress.record(self.chapter.id, step_id, hints=level)
 
     def solve(self, step_id: str) -> None:
         """Carry out the solution of a step. The solutions lie in the folder `solutions`, if your instructor left them there."""
@@ -158,7 +166,7 @@ class Lab:
         folder = root() / "solutions" / self.chapter.id
         manifest_file, code_file = folder / f"{step.id}.yaml", folder / f"{step.id}.py"
         if manifest_file.exists():
-            self.apply(manifest_file.read_text(encoding="utf-8"), source=f"solutions/{step.id}.yaml")
+            self.apply(manifest_file.read_text(encoding="utf-8"), f"solutions/{step.id}.yaml")
         elif code_file.exists():
             display.say(code_file.read_text(encoding="utf-8"))
         else:
@@ -224,6 +232,13 @@ class Lab:
             return world
         return default_namespaces(world, self.chapter.namespaces)
 
+    def _reveal(self, step: Step) -> None:
+        """Show the engine's answer and what the cluster does beside what was predicted."""
+        world = self._snapshot()
+        observed = self._probe(cells(self.chapter, step, world)) if self.cluster.live else {}
+        self._tables[step.id].update(world, observed, observed_note=self.cluster.why)
+        self._tables[step.id].reveal()
+
     def _ports(self, port: int | None) -> list[tuple[int, str]]:
         return [item for item in self.chapter.ports if port in (None, item[0])] or [(port or 0, "TCP")]
 
@@ -261,7 +276,7 @@ class Lab:
     def _install_demo(self) -> None:
         for name in self.chapter.demo:
             path = manifest(self.chapter.folder, name)
-            self.cluster.apply(path.read_text(encoding="utf-8"), source=path.name)
+            self.cluster.apply(path.read_text(encoding="utf-8"), path.name)
 
     def _wait_until_ready(self) -> None:
         if self.cluster.live:
@@ -279,17 +294,43 @@ class Lab:
             for obj in display.objects(text)
         }
         for namespace in self.chapter.namespaces:
-            for policy in self.cluster.list("NetworkPolicy", namespace):
+            for policy in self.cluster.list("NetworkPolicy", namespace=namespace):
                 if (namespace, policy["metadata"]["name"]) not in kept:
                     self.cluster.delete("NetworkPolicy", policy["metadata"]["name"], namespace)
         for path, text in start:
-            self.cluster.apply(text, source=path.name)
+            self.cluster.apply(text, path.name)
+        if self._take_away_what_was_made(step):
+            self._install_demo()
+            self._wait_until_ready()
         self._progress.record(
             self.chapter.id, step.id, start_digest=current_digest(self.cluster, self.chapter)
         )
 
+    def _take_away_what_was_made(self, step: Step) -> bool:
+        """Delete the objects that the step asks for, unless they are as the demo makes them; gives whether any was deleted."""
+        texts = (
+            manifest(self.chapter.folder, name).read_text(encoding="utf-8") for name in self.chapter.demo
+        )
+        demo = {
+            _identity(obj): obj["metadata"].get("labels", {})
+            for text in texts
+            for obj in display.objects(text)
+        }
+        gone = False
+        for wanted in step.objects:
+            found = self.cluster.get(wanted["kind"], wanted["name"], wanted.get("namespace"))
+            if found is None or demo.get(_identity(found)) == found["metadata"].get("labels", {}):
+                continue
+            self.cluster.delete(wanted["kind"], wanted["name"], wanted.get("namespace"))
+            gone = True
+        return gone
+
     def _learner_errors(self) -> display.LearnerErrors:
         return display.LearnerErrors(_for_learner)
+
+
+def _identity(obj: Mapping[str, Any]) -> tuple[str, str, str]:
+    return obj["kind"], obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
 
 
 def _for_learner(error: Exception) -> Exception:

@@ -32,9 +32,9 @@ def chapters() -> list[Chapter]:
 
 
 def policies(items: list[Mapping[str, Any]], namespace: str) -> Iterator[dict[str, Any]]:
-    """Full objects from the short form of the answer files; a deleted one comes with spec None."""
+    """Full objects from the short form of the answer files; a deleted one comes with spec None, a whole one as it is."""
     for item in items:
-        yield {
+        yield dict(item) if "kind" in item else {
             "apiVersion": "networking.k8s.io/v1",
             "kind": "NetworkPolicy",
             "metadata": {"name": item["name"], "namespace": item.get("namespace", namespace)},

@@ -102,7 +102,7 @@ def test_every_catalogued_wrong_answer_has_a_manifest_that_gives_it_and_a_right_
 )
 def test_replies_are_judged_by_what_the_world_says(chapter: Chapter, step: Step) -> None:
     cluster = begun(chapter, step)
-    right = expected(chapter, step, cluster.snapshot(), lambda kind, namespace: cluster.list(kind, namespace))
+    right = expected(chapter, step, cluster.snapshot(), cluster.list)
     assert right
     assert judge_reply(step, right, right).status is Status.PASS
     assert judge_reply(step, None, right).status is Status.NOT_ATTEMPTED
