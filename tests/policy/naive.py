@@ -7,35 +7,47 @@ It answers for ordinary pods and for addresses outside the cluster, and nothing 
 from ipaddress import ip_address, ip_network
 
 
-def allowed(objects, source, destination, port, protocol, family=4, cidr_matches_pods=True):
+class Cluster:
+    """The objects, sorted by kind once."""
+
+    def __init__(self, objects):
+        def of(kind):
+            return [o for o in objects if o["kind"] == kind]
+
+        self.pods = {f"{o['metadata']['namespace']}/{o['metadata']['name']}": o for o in of("Pod")}
+        self.namespace_labels = {o["metadata"]["name"]: o["metadata"]["labels"] for o in of("Namespace")}
+        self.policies = of("NetworkPolicy")
+        self.addresses = {
+            name: [ip_address(item["ip"]) for item in pod["status"].get("podIPs", [])]
+            for name, pod in self.pods.items()
+        }
+
+
+def allowed(cluster, source, destination, port, protocol, family=4, cidr_matches_pods=True):
     """Whether policy lets `source` ("ns/pod" or an address) open this connection. None: no common family."""
-    pods = {f"{o['metadata']['namespace']}/{o['metadata']['name']}": o for o in objects if o["kind"] == "Pod"}
-    a, b = _end(pods, source, family), _end(pods, destination, family)
+    a, b = _end(cluster, source, family), _end(cluster, destination, family)
     if a["ip"] is None or b["ip"] is None:
         return None
     if source == destination:
         return True
-    question = (objects, a, b, port, protocol, cidr_matches_pods)
+    question = (cluster, a, b, port, protocol, cidr_matches_pods)
     return _half(*question, "Egress") and _half(*question, "Ingress")
 
 
-def _end(pods, name, family):
-    if name in pods:
-        addresses = [ip_address(item["ip"]) for item in pods[name]["status"].get("podIPs", [])]
-        ip = next((address for address in addresses if address.version == family), None)
-        return {"pod": pods[name], "ip": ip}
+def _end(cluster, name, family):
+    if name in cluster.pods:
+        ip = next((address for address in cluster.addresses[name] if address.version == family), None)
+        return {"pod": cluster.pods[name], "ip": ip}
     ip = ip_address(name)
     return {"pod": None, "ip": ip if ip.version == family else None}
 
 
-def _half(objects, a, b, port, protocol, cidr_matches_pods, direction):
+def _half(cluster, a, b, port, protocol, cidr_matches_pods, direction):
     subject, other = (a, b) if direction == "Egress" else (b, a)
     if subject["pod"] is None:
         return True
     isolated = False
-    for policy in objects:
-        if policy["kind"] != "NetworkPolicy":
-            continue
+    for policy in cluster.policies:
         spec = policy["spec"]
         if policy["metadata"]["namespace"] != subject["pod"]["metadata"]["namespace"]:
             continue
@@ -49,7 +61,7 @@ def _half(objects, a, b, port, protocol, cidr_matches_pods, direction):
             peers = rule.get("from" if direction == "Ingress" else "to") or ["everyone"]
             ports = rule.get("ports") or ["every port"]
             for peer in peers:
-                if not _peer(objects, policy, peer, other, cidr_matches_pods):
+                if not _peer(cluster, policy, peer, other, cidr_matches_pods):
                     continue
                 for entry in ports:
                     by_address = direction == "Egress" and peer != "everyone" and "ipBlock" in peer
@@ -76,7 +88,7 @@ def _select(selector, labels):
     return True
 
 
-def _peer(objects, policy, peer, other, cidr_matches_pods):
+def _peer(cluster, policy, peer, other, cidr_matches_pods):
     if peer == "everyone":
         return True
     if "ipBlock" in peer:
@@ -92,11 +104,7 @@ def _peer(objects, policy, peer, other, cidr_matches_pods):
         if pod["namespace"] != policy["metadata"]["namespace"]:
             return False
     else:
-        labels = next(
-            o["metadata"]["labels"]
-            for o in objects
-            if o["kind"] == "Namespace" and o["metadata"]["name"] == pod["namespace"]
-        )
+        labels = cluster.namespace_labels[pod["namespace"]]
         if not _select(peer["namespaceSelector"], labels):
             return False
     return peer.get("podSelector") is None or _select(peer["podSelector"], pod["labels"])

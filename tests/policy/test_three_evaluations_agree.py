@@ -9,7 +9,7 @@ from labkit.policy.generate import PACKETS, WILD, random_objects, random_policie
 
 from . import naive
 
-BOUNDED = settings(max_examples=60, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+BOUNDED = settings(max_examples=30, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 
 
 def ordinary(world):
@@ -19,6 +19,7 @@ def ordinary(world):
 def compare(number, shape, profile):
     objects = random_objects(number, shape)
     world = World.from_objects(objects, externals=shape.externals)
+    cluster = naive.Cluster(objects)
     pods = ordinary(world)
     ends = [*pods, *shape.externals]
     ports = [*shape.ports, (7, "TCP"), (8000, "UDP")]
@@ -27,7 +28,7 @@ def compare(number, shape, profile):
         table = truth_table(world, ports, ends, ends, profile=profile, family=family)
         for flow, cell in table.cells():
             expected = naive.allowed(
-                objects,
+                cluster,
                 flow.source,
                 flow.destination,
                 flow.port,
