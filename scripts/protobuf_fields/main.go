@@ -9,6 +9,7 @@
 // word (string, bytes, int, bool, double, time, quantity, int-or-string, raw), [NAME] for a message, {"list": T},
 // {"map": T}. An empty JSON name says that the message's fields are written in place. `kept` is 1 where Go's JSON
 // writes out an empty value (a pointer to one, or a field without omitempty) and 0 where it leaves the field out.
+// A fifth element is the Go type, where it is a named string (v1.Protocol, []v1.PolicyType).
 package main
 
 import (
@@ -70,6 +71,14 @@ func describe(t reflect.Type) any {
 	panic(fmt.Sprint("no word for ", t))
 }
 
+// named tells a string type with a name of its own (v1.Protocol), or a list of one.
+func named(t reflect.Type) bool {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	return t.Kind() == reflect.String && t.PkgPath() != ""
+}
+
 func visit(t reflect.Type) {
 	if _, seen := messages[name(t)]; seen {
 		return
@@ -94,7 +103,11 @@ func visit(t reflect.Type) {
 		if field.Type.Kind() == reflect.Pointer || !strings.Contains(field.Tag.Get("json"), ",omitempty") {
 			kept = 1
 		}
-		fields = append(fields, []any{number, jsonName, describe(field.Type), kept})
+		entry := []any{number, jsonName, describe(field.Type), kept}
+		if plain := strings.TrimPrefix(field.Type.String(), "*"); named(field.Type) {
+			entry = append(entry, plain)
+		}
+		fields = append(fields, entry)
 	}
 	messages[name(t)] = fields
 }

@@ -25,6 +25,7 @@ from labkit.pocket.api.fields import FieldError
 from labkit.pocket.api.kinds import rules_for
 from labkit.pocket.api.kinds.conversion import conversion_for
 from labkit.pocket.api.objects import generated_name, new_uid, now, same_content
+from labkit.pocket.api.ownership import track
 from labkit.pocket.api.registry import Registry, Resource
 from labkit.pocket.api.request import Options
 from labkit.pocket.api.schema import Schemas
@@ -161,9 +162,8 @@ class Api:
         generates = not metadata.get("name") and metadata.get("generateName")
         if generates:
             metadata["name"] = generated_name(metadata["generateName"])
-        if metadata.pop("resourceVersion", None):
-            raise bad_request("resourceVersion should not be set on objects to be created")
         for field in (
+            "resourceVersion",
             "uid",
             "creationTimestamp",
             "deletionTimestamp",
@@ -305,7 +305,7 @@ class Api:
         try:
             record(self, involved, type, reason, message, component)
         except ApiError as error:  # the namespace is going away
-            log.debug("event %s on %s not recorded: %s", reason, involved["metadata"].get("name"), error)
+            log.debug("event %s (%s) not recorded: %s", reason, message, error)
 
     # How a write is done
 
@@ -329,6 +329,7 @@ class Api:
     def _place(self, resource: Resource, metadata: Obj, namespace: str | None) -> None:
         """Bring metadata.namespace and the namespace of the request together."""
         if not resource.namespaced:
+            metadata.pop("namespace", None)
             return
         given = metadata.get("namespace")
         if namespace and given and given != namespace:
@@ -359,7 +360,7 @@ class Api:
             raise invalid(resource.group, resource.kind, name, errors)
         for warning in rules.warnings(obj, old):
             options.warn(warning)
-        obj = self._finished(resource, obj, old, options)
+        obj = self._finished(resource, obj, old, options, subresource)
         if same_content(obj, old):
             return old
         if rules.generation and subresource != "status" and self._spec(obj) != self._spec(old):
@@ -371,11 +372,11 @@ class Api:
             return obj
         return self.store.put(bucket, obj)
 
-    def _finished(self, resource: Resource, obj: Obj, old: Obj | None, options: Options) -> Obj:
+    def _finished(
+        self, resource: Resource, obj: Obj, old: Obj | None, options: Options, subresource: str | None = None
+    ) -> Obj:
         """The last step before the store: who owns which field, and the usual order of fields."""
-        from labkit.pocket.api.ownership import track
-
-        return _ordered(track(self.schemas, resource, obj, old, options))
+        return _ordered(track(self.schemas, resource, obj, old, options, subresource))
 
     @staticmethod
     def _spec(obj: Obj) -> Obj:

@@ -10,7 +10,6 @@ if TYPE_CHECKING:
     from labkit.pocket.api.schema import Node
 
 
-
 def fields_left_out_empty(definition: str) -> frozenset[str] | None:
     """The fields of a schema's Go struct that are left out when empty: plain ones with omitempty.
 
@@ -24,12 +23,18 @@ def fields_left_out_empty(definition: str) -> frozenset[str] | None:
 
 def _left_out(messages: dict[str, list[list[Any]]], name: str) -> set[str]:
     found: set[str] = set()
-    for _, field, kind, kept in messages[name]:
+    for _, field, kind, kept, *_ in messages[name]:
         if not field and isinstance(kind, list):
             found |= _left_out(messages, kind[0])
         elif not kept:
             found.add(field)
     return found
+
+
+def named_types(definition: str) -> dict[str, str]:
+    """The fields of a schema's Go struct whose type is a named string, such as v1.Protocol."""
+    fields: list[list[Any]] = package_data("protobuf")["messages"].get(_go_name(definition)) or []
+    return {field[1]: field[4] for field in fields if len(field) > 4}
 
 
 def _go_name(definition: str) -> str:
@@ -44,7 +49,7 @@ def _go_name(definition: str) -> str:
 
 _PACKAGES = {
     "Quantity": "resource.Quantity",
-    "IntOrString": "intstr.IntOrString",
+    "IntOrString": "int32",
     "ObjectMeta": "v1.ObjectMeta",
 }
 
@@ -63,5 +68,5 @@ def go_type(node: Node) -> str:
         "boolean": "bool",
         "bytes": "[]uint8",
         "number": "float64",
-        "int-or-string": "intstr.IntOrString",
+        "int-or-string": "int32",
     }.get(node.shape, "string")

@@ -43,6 +43,7 @@ _env_name = re.compile(r"[ -<>-~]+")
 _config_key = re.compile(r"[-._a-zA-Z0-9]+")
 
 MAX_ANNOTATIONS = 256 * 1024
+_STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 
 
 def _regex(words: str, pattern: str, *examples: str) -> str:
@@ -174,7 +175,7 @@ def is_port_number(value: int) -> list[str]:
     return [] if 1 <= value <= 65535 else ["must be between 1 and 65535, inclusive"]
 
 
-def labels(value: Mapping[str, Any] | None, field: str) -> list[FieldError]:
+def label_map(value: Mapping[str, Any] | None, field: str) -> list[FieldError]:
     """Errors of a labels map (ValidateLabels)."""
     errors = []
     for key, text in sorted((value or {}).items()):
@@ -183,7 +184,7 @@ def labels(value: Mapping[str, Any] | None, field: str) -> list[FieldError]:
     return errors
 
 
-def annotations(value: Mapping[str, Any] | None, field: str) -> list[FieldError]:
+def annotation_map(value: Mapping[str, Any] | None, field: str) -> list[FieldError]:
     """Errors of an annotations map: keys are names, the whole is at most 256 KiB."""
     errors = []
     total = 0
@@ -225,13 +226,16 @@ def object_meta(
             ]
     elif namespace:
         errors.append(forbidden(f"{field}.namespace", "not allowed on this type"))
-    errors += labels(metadata.get("labels"), f"{field}.labels")
-    errors += annotations(metadata.get("annotations"), f"{field}.annotations")
+    errors += label_map(metadata.get("labels"), f"{field}.labels")
+    errors += annotation_map(metadata.get("annotations"), f"{field}.annotations")
     errors += _owner_references(metadata.get("ownerReferences") or [], f"{field}.ownerReferences")
-    for finalizer in metadata.get("finalizers") or []:
-        errors += [
-            invalid(f"{field}.finalizers", finalizer, problem) for problem in is_qualified_name(finalizer)
-        ]
+    for index, finalizer in enumerate(metadata.get("finalizers") or []):
+        at = f"{field}.finalizers[{index}]"
+        problems = is_qualified_name(finalizer)
+        errors += [invalid(at, finalizer, problem) for problem in problems]
+        if not problems and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
+            words = "name is neither a standard finalizer name nor is it fully qualified"
+            errors.append(invalid(at, finalizer, words))
     return errors
 
 

@@ -22,13 +22,14 @@ SYSTEM = User("system:apiserver", ("system:masters",))
 class Options:
     """The options of one request.
 
-    `manager` is the field manager for managedFields; without one, ownership is not recorded (the cluster's own
+    `applied` says that server-side apply has written managedFields already. `manager` is the field manager for managedFields; without one, ownership is not recorded (the cluster's own
     parts). `validation` is fieldValidation: Strict, Warn or Ignore. `warnings` collects sentences for the client.
     """
 
     user: User = SYSTEM
     manager: str = ""
     dry_run: bool = False
+    applied: bool = False
     validation: str = "Ignore"
     warnings: list[str] = field(default_factory=list)
 

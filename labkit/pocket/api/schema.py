@@ -14,7 +14,8 @@ from functools import cache
 from typing import Any
 
 from labkit.pocket.api.errors import ApiError, bad_request
-from labkit.pocket.api.gotypes import fields_left_out_empty, go_type
+from labkit.pocket.api.gotypes import fields_left_out_empty, go_type, named_types
+from labkit.pocket.api.kinds import quantity
 from labkit.pocket.api.registry import package_data
 from labkit.pocket.api.request import Options
 
@@ -38,7 +39,7 @@ class Node:
     `shape` is struct, map, list, any, string, bytes, integer, number, boolean, int-or-string, quantity or time.
     `merge_key`, `strategy`, `list_type` and `map_keys` are the x-kubernetes-* extensions of the place where it
     stands; `atomic` says that a struct or map is owned as a whole. `omitted` are a struct's fields that Go
-    leaves out when they are empty; None where that is not known.
+    leaves out when they are empty; None where that is not known. `named` are those with a string type of their own.
     """
 
     shape: str
@@ -54,6 +55,7 @@ class Node:
     atomic: bool = False
     defaults: dict[str, Any] = field(default_factory=dict)
     omitted: frozenset[str] | None = None
+    named: dict[str, str] = field(default_factory=dict)
 
 
 class _TypeMismatch(Exception):  # noqa: N818 - internal signal
@@ -93,6 +95,7 @@ class Schemas:
             if found.shape == "struct":
                 self._fill(found, self.definitions[name])
                 found.omitted = fields_left_out_empty(name)
+                found.named = named_types(name)
         return found
 
     def _fill(self, node: Node, schema: Mapping[str, Any]) -> None:
@@ -243,7 +246,7 @@ class _Reader:
             return result
         if shape == "any":
             return _copy_any(value)
-        return self._scalar(node, value, path, owner, json_path)
+        return self._scalar(node, value, owner, json_path)
 
     def _struct(self, node: Node, value: Any, path: str, owner: str, json_path: str) -> Obj:
         if not isinstance(value, dict):
@@ -258,7 +261,17 @@ class _Reader:
             if child is None:
                 self.unknown.append(prefix + key)
                 continue
-            read = self.read(child, element, prefix + key, name, json_prefix + key)
+            try:
+                read = self.read(child, element, prefix + key, name, json_prefix + key)
+            except _TypeMismatch as error:
+                if key in node.named and str(error).endswith(
+                    (f".{key} of type string", f".{key} of type []string")
+                ):
+                    wanted = node.named[key]
+                    if str(error).endswith("of type string"):
+                        wanted = wanted.removeprefix("[]")
+                    raise _TypeMismatch(str(error).rpartition(" ")[0] + " " + wanted) from None
+                raise
             if read is None or (not read and self._is_left_out(node, child, key, read)):
                 continue
             result[key] = read
@@ -273,7 +286,7 @@ class _Reader:
             return key in node.omitted
         return key not in node.required and isinstance(value, list | dict)
 
-    def _scalar(self, node: Node, value: Any, path: str, owner: str, json_path: str) -> Any:
+    def _scalar(self, node: Node, value: Any, owner: str, json_path: str) -> Any:
         shape = node.shape
         if shape == "integer":
             if isinstance(value, float) and value.is_integer():
@@ -295,7 +308,11 @@ class _Reader:
         elif shape == "quantity":
             if isinstance(value, bool) or not isinstance(value, int | float | str):
                 raise self._mismatch(value, "string", owner, json_path)
-            return str(value)
+            text = str(value)
+            canonical = quantity.canonical(text)
+            if canonical is None:
+                raise _TypeMismatch(f"quantities must match the regular expression '{quantity.PATTERN}'")
+            return canonical
         elif shape == "time":
             if not isinstance(value, str):
                 raise self._mismatch(value, "string", owner, json_path)
@@ -342,7 +359,7 @@ def _copy_any(value: Any) -> Any:
     return value
 
 
-_BASE64 = re.compile(r"[A-Za-z0-9+/\s]*")
+_BASE64 = re.compile(r"[A-Za-z0-9+/]*")
 
 
 def _bad_base64(text: str) -> int | None:

@@ -37,6 +37,7 @@ class Selection:
     @classmethod
     def parse(cls, resource: Resource, label_selector: str = "", field_selector: str = "") -> Selection:
         """Read the two query parameters. Raises ApiError (400)."""
+
         def mistaken(why: str) -> ApiError:
             return bad_request(
                 f'Unable to find "{resource.group}/{resource.version}, Resource={resource.plural}" that match '

@@ -17,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 Obj = dict[str, Any]
+# Inside Store the word `list` is a method.
+Objects = list[Obj]
+Names = list[str]
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +32,11 @@ CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITH
 """
 
 
-class StoreBusy(Exception):
+class StoreBusy(Exception):  # noqa: N818 - a state of affairs, not a mistake
     """Another process has the database open: this cluster's daemon is running already."""
 
 
-class TooOld(Exception):
+class TooOld(Exception):  # noqa: N818 - an answer, not a mistake
     """The revision asked for is older than the changes that are kept."""
 
     def __init__(self, wanted: int, oldest: int) -> None:
@@ -105,12 +108,12 @@ class Subscription:
         """The next change if one is waiting."""
         return self._queue.popleft() if self._queue else None
 
-    async def wait(self, timeout: float | None = None) -> bool:
+    async def wait(self, seconds: float | None = None) -> bool:
         """Sleep until a change waits (True), the subscription is closed or the time is over (False)."""
         if not self._queue and not self._closed:
             self._wake = asyncio.get_running_loop().create_future()
             try:
-                await asyncio.wait([self._wake], timeout=timeout)
+                await asyncio.wait([self._wake], timeout=seconds)
             finally:
                 self._wake = None
         return bool(self._queue)
@@ -178,14 +181,14 @@ class Store:
         """The object, or None."""
         return self._objects.get(bucket, {}).get(namespace, {}).get(name)
 
-    def list(self, bucket: str, namespace: str | None = None) -> list[Obj]:
+    def list(self, bucket: str, namespace: str | None = None) -> Objects:
         """All objects of a bucket, or of one namespace in it, in order of namespace and name."""
         spaces = self._objects.get(bucket, {})
         if namespace is not None:
             return [obj for _, obj in sorted(spaces.get(namespace, {}).items())]
         return [obj for _, names in sorted(spaces.items()) for _, obj in sorted(names.items())]
 
-    def buckets(self) -> list[str]:
+    def buckets(self) -> Names:
         """The names of buckets that have objects."""
         return [bucket for bucket, spaces in self._objects.items() if any(spaces.values())]
 

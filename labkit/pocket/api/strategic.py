@@ -32,7 +32,8 @@ def _merge_map(node: Node | None, current: Obj, patch: Obj) -> Obj | None:
     """The merged map, or None when the patch deletes it."""
     directive = patch.get(DIRECTIVE)
     if directive == "replace":
-        return _stripped({key: value for key, value in patch.items() if key != DIRECTIVE})
+        replacement: Obj = _stripped({key: value for key, value in patch.items() if key != DIRECTIVE})
+        return replacement
     if directive == "delete":
         return None
     if directive not in (None, "merge"):
@@ -72,7 +73,7 @@ def _merge_map(node: Node | None, current: Obj, patch: Obj) -> Obj | None:
                 # Only the order is given: sort what is there.
                 child = _child(node, name)
                 if child is not None:
-                    result[name] = _ordered(result[name], order, [], child.merge_key)
+                    result[name] = _ordered(result[name], order, child.merge_key)
     return result
 
 
@@ -97,7 +98,7 @@ def _merge_list(node: Node, current: list[Any], patch: list[Any], order: Any) ->
         if any(isinstance(item, dict) for item in patch):
             raise PatchMistake("list of maps and primitives mixed, or no merge key")
         merged = list(dict.fromkeys([*current, *patch]))
-        return _ordered(merged, order, patch, "")
+        return _ordered(merged, order, "")
     replace = any(item.get(DIRECTIVE) == "replace" for item in patch)
     result = [] if replace else list(current)
     changes = []
@@ -127,10 +128,10 @@ def _merge_list(node: Node, current: list[Any], patch: list[Any], order: Any) ->
             merged_item = _merge_map(node.item, result[at], item)
             if merged_item is not None:
                 result[at] = merged_item
-    return _ordered(result, order, [item for item in changes], key)
+    return _ordered(result, order, key)
 
 
-def _ordered(items: list[Any], order: Any, patched: list[Any], key: str) -> list[Any]:
+def _ordered(items: list[Any], order: Any, key: str) -> list[Any]:
     """Sort by $setElementOrder; items that it does not name keep their place among the others."""
 
     def identity(item: Any) -> Any:

@@ -17,7 +17,12 @@ _GENERIC_COLUMNS = (
 
 
 def table_of(
-    resource: Resource, objects: Sequence[Obj], metadata: Obj, include: str = "Metadata", *, header: bool = True
+    resource: Resource,
+    objects: Sequence[Obj],
+    metadata: Obj,
+    include: str = "Metadata",
+    *,
+    header: bool = True,
 ) -> Obj:
     """A meta.k8s.io/v1 Table of objects. `include` is None, Metadata or Object; `header` adds the columns.
 
@@ -27,7 +32,9 @@ def table_of(
     columns = package_data("columns").get(resource.qualified) if row else None
     table: Obj = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
     table["columnDefinitions"] = (columns or _GENERIC_COLUMNS) if header else None
-    table["rows"] = [{"cells": (row or _generic_row)(obj), "object": _included(obj, include)} for obj in objects]
+    table["rows"] = [
+        {"cells": (row or _generic_row)(obj), "object": _included(obj, include)} for obj in objects
+    ]
     return table
 
 

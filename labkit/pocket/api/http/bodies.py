@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from labkit.pocket.api.errors import bad_request, failure, unsupported_media_type
+from labkit.pocket.api.errors import ApiError, bad_request, failure, unsupported_media_type
 from labkit.pocket.api.http import protobuf
 from labkit.pocket.api.registry import Resource
 from labkit.pocket.api.request import Options
@@ -137,6 +137,6 @@ def _json_kind(value: Any) -> str:
     return {str: "string", int: "number", float: "number"}.get(type(value), "null")
 
 
-def request_too_large() -> Exception:
+def request_too_large() -> ApiError:
     """413, as a real server words it."""
     return failure(413, "RequestEntityTooLarge", "Request entity too large: limit is 3145728")

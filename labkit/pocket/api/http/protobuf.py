@@ -75,14 +75,16 @@ class Decoder:
     @cached_property
     def _messages(self) -> dict[str, dict[int, tuple[str, Any]]]:
         return {
-            name: {number: (json_name, kind) for number, json_name, kind, _ in fields}
+            name: {number: (json_name, kind) for number, json_name, kind, *_ in fields}
             for name, fields in package_data("protobuf")["messages"].items()
         }
 
     def decode(self, body: bytes) -> Obj:
         """The object in a body, with apiVersion and kind. Raises Unreadable."""
         if not body.startswith(_MAGIC):
-            raise Unreadable("provided data does not appear to be a protobuf message, expected prefix 6b 38 73 00")
+            raise Unreadable(
+                "provided data does not appear to be a protobuf message, expected prefix 6b 38 73 00"
+            )
         try:
             envelope = dict(_fields(body[len(_MAGIC) :]))
             head = dict(_fields(_bytes(envelope.get(1, b""))))

@@ -83,7 +83,9 @@ def _ports(ports: list[Obj], field: str, *, many_need_names: bool) -> list[Field
         seen.add(name)
         number = port.get("port")
         if number is not None or many_need_names:
-            errors += [invalid(f"{at}.port", number or 0, problem) for problem in names.is_port_number(number or 0)]
+            errors += [
+                invalid(f"{at}.port", number or 0, problem) for problem in names.is_port_number(number or 0)
+            ]
         if port.get("protocol") not in PROTOCOLS:
             errors.append(not_supported(f"{at}.protocol", port.get("protocol"), PROTOCOLS))
     return errors
@@ -120,7 +122,8 @@ def _validate_slice(endpoint_slice: Obj) -> list[FieldError]:
                 errors += problems or _ordinary(address, f"{at}[{number}]")
             elif kind == "FQDN":
                 errors += [
-                    invalid(f"{at}[{number}]", address, problem) for problem in names.is_dns_subdomain(address)
+                    invalid(f"{at}[{number}]", address, problem)
+                    for problem in names.is_dns_subdomain(address)
                 ]
     return errors + _ports(endpoint_slice.get("ports") or [], "ports", many_need_names=False)
 

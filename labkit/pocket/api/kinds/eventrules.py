@@ -39,7 +39,7 @@ def _fields(event: Obj) -> Mapping[str, str]:
     involved = event.get("involvedObject") or event.get("regarding") or {}
     source = event.get("source") or event.get("deprecatedSource") or {}
     names = ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")
-    values = {}
+    values: dict[str, str] = {}
     for word in ("involvedObject", "regarding"):
         values |= {f"{word}.{name}": involved.get(name, "") for name in names}
     component = event.get("reportingComponent") or event.get("reportingController") or ""
@@ -62,7 +62,9 @@ def _row(event: Obj) -> list[Any]:
     count = event.get("count") or event.get("deprecatedCount") or 1
     if series:
         last, count = series.get("lastObservedTime") or last, series.get("count", count)
-    component = source.get("component") or event.get("reportingComponent") or event.get("reportingController", "")
+    component = (
+        source.get("component") or event.get("reportingComponent") or event.get("reportingController", "")
+    )
     host = source.get("host") or event.get("reportingInstance", "")
     kind = involved.get("kind", "").lower()
     return [

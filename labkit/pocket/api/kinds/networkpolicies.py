@@ -60,7 +60,9 @@ def _port(port: Obj, field: str) -> list[FieldError]:
     number, end = port.get("port"), port.get("endPort")
     if number is None:
         if end is not None:
-            errors.append(invalid(f"{field}.endPort", end, "may not be specified when `port` is not specified"))
+            errors.append(
+                invalid(f"{field}.endPort", end, "may not be specified when `port` is not specified")
+            )
         return errors
     errors += port_number_or_name(number, f"{field}.port")
     if end is None:

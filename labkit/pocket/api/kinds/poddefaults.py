@@ -48,9 +48,11 @@ def _container(container: Obj) -> None:
     for port in container.get("ports") or []:
         port.setdefault("protocol", "TCP")
     for variable in container.get("env") or []:
-        reference = (variable.get("valueFrom") or {}).get("fieldRef")
-        if reference is not None:
-            reference.setdefault("apiVersion", "v1")
+        source = variable.get("valueFrom") or {}
+        if source.get("fieldRef") is not None:
+            source["fieldRef"].setdefault("apiVersion", "v1")
+        if source.get("resourceFieldRef") is not None:
+            source["resourceFieldRef"].setdefault("divisor", "0")
     resources = container.setdefault("resources", {})
     limits = resources.get("limits") or {}
     if limits:
@@ -72,7 +74,9 @@ def _container(container: Obj) -> None:
     container.setdefault("terminationMessagePath", "/dev/termination-log")
     container.setdefault("terminationMessagePolicy", "File")
     if not container.get("imagePullPolicy"):
-        container["imagePullPolicy"] = "Always" if _tag(container.get("image", "")) == "latest" else "IfNotPresent"
+        container["imagePullPolicy"] = (
+            "Always" if _tag(container.get("image", "")) == "latest" else "IfNotPresent"
+        )
 
 
 def _tag(image: str) -> str:
@@ -95,7 +99,12 @@ def _handler(handler: Obj) -> None:
         grpc.setdefault("service", "")
 
 
-_MODES = {"secret": "defaultMode", "configMap": "defaultMode", "downwardAPI": "defaultMode", "projected": "defaultMode"}
+_MODES = {
+    "secret": "defaultMode",
+    "configMap": "defaultMode",
+    "downwardAPI": "defaultMode",
+    "projected": "defaultMode",
+}
 
 
 def _volume(volume: Obj) -> None:

@@ -39,7 +39,9 @@ _FIELD_PATHS = (
 _STANDARD_RESOURCES = ("cpu", "memory", "ephemeral-storage")
 
 
-def pod_spec(spec: Obj, field: str, *, restart_policies: Sequence[str] = ("Always", "OnFailure", "Never")) -> list[FieldError]:
+def pod_spec(
+    spec: Obj, field: str, *, restart_policies: Sequence[str] = ("Always", "OnFailure", "Never")
+) -> list[FieldError]:
     """Errors of a PodSpec."""
     errors: list[FieldError] = []
     volumes = spec.get("volumes") or []
@@ -76,7 +78,7 @@ def pod_spec(spec: Obj, field: str, *, restart_policies: Sequence[str] = ("Alway
                 "must provide at least one DNS nameserver when `dnsPolicy` is None",
             )
         )
-    errors += names.labels(spec.get("nodeSelector"), f"{field}.nodeSelector")
+    errors += names.label_map(spec.get("nodeSelector"), f"{field}.nodeSelector")
     for name, check in (("serviceAccountName", names.is_dns_subdomain), ("nodeName", names.is_dns_subdomain)):
         if spec.get(name):
             errors += [invalid(f"{field}.{name}", spec[name], problem) for problem in check(spec[name])]
@@ -85,13 +87,15 @@ def pod_spec(spec: Obj, field: str, *, restart_policies: Sequence[str] = ("Alway
             errors.append(required(f"{field}.imagePullSecrets[{index}].name"))
     for name in ("hostname", "subdomain"):
         if spec.get(name):
-            errors += [invalid(f"{field}.{name}", spec[name], problem) for problem in _label_without_dots(spec[name])]
+            errors += [
+                invalid(f"{field}.{name}", spec[name], problem) for problem in _label_without_dots(spec[name])
+            ]
     errors += _tolerations(spec.get("tolerations") or [], f"{field}.tolerations")
     for index, alias in enumerate(spec.get("hostAliases") or []):
         errors += ip_address(alias.get("ip", ""), f"{field}.hostAliases[{index}].ip")
-        for at, name in enumerate(alias.get("hostnames") or []):
+        for number, name in enumerate(alias.get("hostnames") or []):
             errors += [
-                invalid(f"{field}.hostAliases[{index}].hostnames[{at}]", name, problem)
+                invalid(f"{field}.hostAliases[{index}].hostnames[{number}]", name, problem)
                 for problem in names.is_dns_subdomain(name)
             ]
     deadline = spec.get("activeDeadlineSeconds")
@@ -184,7 +188,9 @@ def _ports(ports: list[Obj], field: str, host_network: bool) -> list[FieldError]
         if number == 0:
             errors.append(required(f"{at}.containerPort"))
         else:
-            errors += [invalid(f"{at}.containerPort", number, problem) for problem in names.is_port_number(number)]
+            errors += [
+                invalid(f"{at}.containerPort", number, problem) for problem in names.is_port_number(number)
+            ]
         host = port.get("hostPort", 0)
         if host:
             errors += [invalid(f"{at}.hostPort", host, problem) for problem in names.is_port_number(host)]
@@ -212,7 +218,11 @@ def _environment(variables: list[Obj], field: str) -> list[FieldError]:
         source = variable.get("valueFrom")
         if source is None:
             continue
-        given = [kind for kind in ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef") if source.get(kind) is not None]
+        given = [
+            kind
+            for kind in ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
+            if source.get(kind) is not None
+        ]
         if not given:
             errors.append(
                 invalid(
@@ -224,13 +234,21 @@ def _environment(variables: list[Obj], field: str) -> list[FieldError]:
         elif variable.get("value"):
             errors.append(invalid(f"{at}.valueFrom", "", "may not be specified when `value` is not empty"))
         elif len(given) > 1:
-            errors.append(invalid(f"{at}.valueFrom", "", "may not have more than one field specified at a time"))
+            errors.append(
+                invalid(f"{at}.valueFrom", "", "may not have more than one field specified at a time")
+            )
         for kind in ("configMapKeyRef", "secretKeyRef"):
             reference = source.get(kind)
             if reference is not None:
-                errors += [required(f"{at}.valueFrom.{kind}.{part}") for part in ("name", "key") if not reference.get(part)]
+                errors += [
+                    required(f"{at}.valueFrom.{kind}.{part}")
+                    for part in ("name", "key")
+                    if not reference.get(part)
+                ]
         if source.get("fieldRef") is not None:
-            errors += _field_path(source["fieldRef"].get("fieldPath", ""), f"{at}.valueFrom.fieldRef.fieldPath")
+            errors += _field_path(
+                source["fieldRef"].get("fieldPath", ""), f"{at}.valueFrom.fieldRef.fieldPath"
+            )
     return errors
 
 
@@ -286,9 +304,15 @@ def _volumes(volumes: list[Obj], field: str) -> list[FieldError]:
         name = volume.get("name", "")
         sources = [key for key in volume if key != "name" and volume[key] is not None]
         sources.sort(
-            key=lambda key: _VOLUME_SOURCES_ORDER.index(key) if key in _VOLUME_SOURCES_ORDER else len(_VOLUME_SOURCES_ORDER)
+            key=lambda key: (
+                _VOLUME_SOURCES_ORDER.index(key)
+                if key in _VOLUME_SOURCES_ORDER
+                else len(_VOLUME_SOURCES_ORDER)
+            )
         )
-        errors += [forbidden(f"{at}.{extra}", "may not specify more than 1 volume type") for extra in sources[1:]]
+        errors += [
+            forbidden(f"{at}.{extra}", "may not specify more than 1 volume type") for extra in sources[1:]
+        ]
         if "secret" in sources[:1] and not volume["secret"].get("secretName"):
             errors.append(required(f"{at}.secret.secretName"))
         if "configMap" in sources[:1] and not volume["configMap"].get("name"):
@@ -310,7 +334,9 @@ _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 def _handler(handler: Obj, field: str) -> list[FieldError]:
     errors: list[FieldError] = []
     given = [kind for kind in _HANDLERS if handler.get(kind) is not None]
-    errors += [forbidden(f"{field}.{extra}", "may not specify more than 1 handler type") for extra in given[1:]]
+    errors += [
+        forbidden(f"{field}.{extra}", "may not specify more than 1 handler type") for extra in given[1:]
+    ]
     if not given:
         errors.append(required(field, "must specify a handler type"))
         return errors
@@ -337,7 +363,13 @@ def port_number_or_name(port: Any, field: str) -> list[FieldError]:
 
 def _probe(probe: Obj, field: str, *, must_succeed_once: bool) -> list[FieldError]:
     errors = _handler(probe, field)
-    for name in ("initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"):
+    for name in (
+        "initialDelaySeconds",
+        "timeoutSeconds",
+        "periodSeconds",
+        "successThreshold",
+        "failureThreshold",
+    ):
         value = probe.get(name, 0)
         if value < 0:
             errors.append(invalid(f"{field}.{name}", value, NOT_NEGATIVE))
@@ -380,7 +412,7 @@ def _tolerations(tolerations: list[Obj], field: str) -> list[FieldError]:
                 invalid(
                     f"{at}.operator",
                     operator,
-                    "operator must be Exists when `key` is empty, which means \"match all values and all keys\"",
+                    'operator must be Exists when `key` is empty, which means "match all values and all keys"',
                 )
             )
         if operator not in ("", "Equal", "Exists"):

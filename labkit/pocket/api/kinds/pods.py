@@ -66,7 +66,10 @@ def admit(cluster: Cluster, pod: Obj, old: Obj | None) -> None:
     spec = pod["spec"]
     if spec.get("priorityClassName") and spec["priorityClassName"] not in _PRIORITIES:
         raise refusals.forbidden(
-            "", "pods", pod["metadata"]["name"], f"no PriorityClass with name {spec['priorityClassName']} was found"
+            "",
+            "pods",
+            pod["metadata"]["name"],
+            f"no PriorityClass with name {spec['priorityClassName']} was found",
         )
     spec["priority"] = _PRIORITIES.get(spec.get("priorityClassName", ""), 0)
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
@@ -82,7 +85,7 @@ _PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical":
 
 
 def _tolerates(toleration: Obj, key: str) -> bool:
-    return toleration.get("key", key) == key and toleration.get("effect", "NoExecute") == "NoExecute"
+    return bool(toleration.get("key", key) == key and toleration.get("effect", "NoExecute") == "NoExecute")
 
 
 def _service_account(cluster: Cluster, pod: Obj) -> None:
@@ -96,7 +99,7 @@ def _service_account(cluster: Cluster, pod: Obj) -> None:
             "",
             "pods",
             metadata.get("name", ""),
-            f"error looking up service account {namespace}/{name}: serviceaccount \"{name}\" not found",
+            f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found',
         )
     wanted = spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True))
     if account.get("imagePullSecrets") and not spec.get("imagePullSecrets"):
@@ -140,6 +143,8 @@ def _token_volume(name: str) -> Obj:
 
 def validate(pod: Obj) -> list[FieldError]:
     """Rules for a Pod."""
+    if pod["spec"].get("ephemeralContainers") and not (pod["metadata"].get("resourceVersion")):
+        return [forbidden("spec.ephemeralContainers", "cannot be set on create")]
     return podrules.pod_spec(pod["spec"], "spec")
 
 
@@ -155,7 +160,9 @@ def validate_update(pod: Obj, old: Obj) -> list[FieldError]:
     kept = [item for item in old_spec.get("tolerations") or [] if item in (new_spec.get("tolerations") or [])]
     if len(kept) != len(old_spec.get("tolerations") or []):
         errors.append(
-            forbidden("spec.tolerations", "existing toleration can not be modified except its tolerationSeconds")
+            forbidden(
+                "spec.tolerations", "existing toleration can not be modified except its tolerationSeconds"
+            )
         )
     if _comparable(new_spec) != _comparable(old_spec):
         errors.append(forbidden("spec", f"{UPDATE_WORDS}\n{_difference(new_spec, old_spec)}"))
@@ -173,8 +180,8 @@ def _comparable(spec: Obj) -> Obj:
 
 def _difference(new: Obj, old: Obj) -> str:
     """What differs, as the real server shows it (there with the names of its own structs)."""
-    texts = [json.dumps(spec, indent=1, ensure_ascii=False).splitlines() for spec in (old, new)]
-    lines = difflib.unified_diff(*texts, lineterm="", n=3)
+    before, after = (json.dumps(spec, indent=1, ensure_ascii=False).splitlines() for spec in (old, new))
+    lines = difflib.unified_diff(before, after, lineterm="", n=3)
     return "\n".join(list(lines)[2:]) + "\n"
 
 

@@ -41,3 +41,29 @@ def parse(text: str) -> Decimal | None:
     except InvalidOperation:
         pass
     return None
+
+
+def canonical(text: str) -> str | None:
+    """The form that a server stores: no fraction, the largest suffix of the same family; None when it is none."""
+    value = parse(text)
+    if value is None:
+        return None
+    match = _PARTS.match(text)
+    suffix = match[2] if match else ""
+    if value == 0:
+        return "0"
+    if suffix in _BINARY and abs(value) >= 1 and value == value.to_integral_value():
+        families: tuple[str, ...] = _BINARY
+    elif suffix[:1] in ("e", "E") and suffix not in _SUFFIXES:
+        return text
+    else:
+        families = _DECIMAL
+    for name in families:
+        amount = value / _SUFFIXES[name]
+        if amount == amount.to_integral_value():
+            return f"{int(amount)}{name}"
+    return text
+
+
+_BINARY = ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki")
+_DECIMAL = ("E", "P", "T", "G", "M", "k", "", "m", "u", "n")

@@ -14,7 +14,7 @@ def label_selector(selector: Obj | None, field: str) -> list[FieldError]:
     """Errors of a label selector object; None has none."""
     if selector is None:
         return []
-    errors = names.labels(selector.get("matchLabels"), f"{field}.matchLabels")
+    errors = names.label_map(selector.get("matchLabels"), f"{field}.matchLabels")
     for index, expression in enumerate(selector.get("matchExpressions") or []):
         errors += _requirement(expression or {}, f"{field}.matchExpressions[{index}]")
     return errors
@@ -25,9 +25,7 @@ def _requirement(expression: Obj, field: str) -> list[FieldError]:
     operator, values = expression.get("operator", ""), expression.get("values") or []
     if operator in ("In", "NotIn"):
         if not values:
-            errors.append(
-                required(f"{field}.values", "must be specified when `operator` is 'In' or 'NotIn'")
-            )
+            errors.append(required(f"{field}.values", "must be specified when `operator` is 'In' or 'NotIn'"))
     elif operator in ("Exists", "DoesNotExist"):
         if values:
             errors.append(

@@ -35,7 +35,9 @@ def default(service: Obj) -> None:
         port.setdefault("protocol", "TCP")
         if port.get("targetPort") in (None, 0, ""):
             port["targetPort"] = port.get("port", 0)
-    if spec["type"] in ("NodePort", "LoadBalancer"):
+    if spec["type"] in ("NodePort", "LoadBalancer") or (
+        spec["type"] == "ClusterIP" and spec.get("externalIPs")
+    ):
         spec.setdefault("externalTrafficPolicy", "Cluster")
     if spec["type"] == "LoadBalancer":
         spec.setdefault("allocateLoadBalancerNodePorts", True)
@@ -66,7 +68,9 @@ def prepare(service: Obj, old: Obj | None) -> None:
         spec["clusterIP"] = before["clusterIP"]
     if not spec.get("clusterIPs") or spec["clusterIPs"] == before.get("clusterIPs"):
         # clusterIP leads when only it was changed.
-        spec["clusterIPs"] = before.get("clusterIPs") if spec["clusterIP"] == before.get("clusterIP") else [spec["clusterIP"]]
+        spec["clusterIPs"] = (
+            before.get("clusterIPs") if spec["clusterIP"] == before.get("clusterIP") else [spec["clusterIP"]]
+        )
     for field in ("ipFamilies", "ipFamilyPolicy"):
         if field in before:
             spec.setdefault(field, before[field])
@@ -74,7 +78,9 @@ def prepare(service: Obj, old: Obj | None) -> None:
 
 
 def _keep_node_ports(spec: Obj, before: Obj) -> None:
-    old_ports = {(port.get("port"), port.get("protocol")): port.get("nodePort") for port in before.get("ports") or []}
+    old_ports = {
+        (port.get("port"), port.get("protocol")): port.get("nodePort") for port in before.get("ports") or []
+    }
     for port in spec.get("ports") or []:
         kept = old_ports.get((port.get("port"), port.get("protocol")))
         if spec["type"] in ("NodePort", "LoadBalancer"):
@@ -175,7 +181,7 @@ def validate(service: Obj) -> list[FieldError]:
     seen_names: set[str] = set()
     for index, port in enumerate(ports):
         errors += _port(port, f"spec.ports[{index}]", len(ports) > 1, seen_names)
-    errors += names.labels(spec.get("selector"), "spec.selector")
+    errors += names.label_map(spec.get("selector"), "spec.selector")
     if not spec.get("sessionAffinity"):
         errors.append(required("spec.sessionAffinity"))
     elif spec["sessionAffinity"] not in ("ClientIP", "None"):
@@ -236,7 +242,9 @@ def _addresses(spec: Obj) -> list[FieldError]:
         problems = ip_address(address, f"spec.clusterIPs[{index}]")
         errors += problems
         if not problems and ":" in address:
-            errors.append(invalid(f"spec.clusterIPs[{index}]", addresses, "IPv6 is not configured on this cluster"))
+            errors.append(
+                invalid(f"spec.clusterIPs[{index}]", addresses, "IPv6 is not configured on this cluster")
+            )
     return errors
 
 

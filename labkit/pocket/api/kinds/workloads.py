@@ -94,13 +94,19 @@ def _template(spec: Obj, selector: Selector | None) -> list[FieldError]:
     labels = metadata.get("labels") or {}
     errors: list[FieldError] = []
     missing_selector = spec.get("selector") is None
-    if selector is not None and (missing_selector or (not selector.is_empty and not selector.matches(labels))):
+    if selector is not None and (
+        missing_selector or (not selector.is_empty and not selector.matches(labels))
+    ):
         errors.append(
-            invalid("spec.template.metadata.labels", labels or None, "`selector` does not match template `labels`")
+            invalid(
+                "spec.template.metadata.labels", labels or None, "`selector` does not match template `labels`"
+            )
         )
-    errors += names.labels(labels, "spec.template.metadata.labels")
-    errors += names.annotations(metadata.get("annotations"), "spec.template.metadata.annotations")
-    errors += podrules.pod_spec(template.get("spec") or {}, "spec.template.spec", restart_policies=("Always",))
+    errors += names.label_map(labels, "spec.template.metadata.labels")
+    errors += names.annotation_map(metadata.get("annotations"), "spec.template.metadata.annotations")
+    errors += podrules.pod_spec(
+        template.get("spec") or {}, "spec.template.spec", restart_policies=("Always",)
+    )
     return errors
 
 
@@ -129,9 +135,7 @@ def _strategy(strategy: Obj, field: str) -> list[FieldError]:
     if kind == "Recreate":
         if rolling is not None:
             return [
-                forbidden(
-                    f"{field}.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'"
-                )
+                forbidden(f"{field}.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'")
             ]
         return []
     if kind != "RollingUpdate":
