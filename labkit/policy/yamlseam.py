@@ -124,9 +124,11 @@ def load(text: str, name: str = "<yaml>") -> list[SourcedObject]:
             objects.extend(_expand(SourcedObject(data, reader.source())))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        raise YamlError(
-            _yaml_message(error), mark.line + 1 if mark else None, mark.column + 1 if mark else None, name
-        ) from None
+        if mark is None:
+            raise YamlError(_yaml_message(error, ""), name=name) from None
+        lines = text.splitlines()
+        line = lines[mark.line] if mark.line < len(lines) else ""
+        raise YamlError(_yaml_message(error, line), mark.line + 1, mark.column + 1, name) from None
     except yaml.YAMLError as error:
         raise YamlError(str(error).splitlines()[0], name=name) from None
     except RecursionError:
@@ -139,9 +141,9 @@ def load_plain(text: str, name: str = "<yaml>") -> list[dict[str, Any]]:
     return [item.object for item in load(text, name)]
 
 
-def _yaml_message(error: yaml.MarkedYAMLError) -> str:
+def _yaml_message(error: yaml.MarkedYAMLError, line: str) -> str:
     problem = error.problem or error.context or "not valid YAML"
-    if "'\\t'" in problem:
+    if "\t" in line[: len(line) - len(line.lstrip())]:
         return f"{problem} (YAML indents with spaces; this line has a tab)"
     if "mapping values are not allowed" in problem:
         return f"{problem} (is the indentation right, and is there one colon too many?)"
