@@ -81,7 +81,7 @@ class PodNetwork:
         self._watches: dict[str, Watch] = {}
         self._touched = Touched.NOTHING
         self._scheduled = False
-        self._announce: dict[Key, dict[str, Any]] = {}
+        self._announce: dict[Key, tuple[float, dict[str, Any]]] = {}
         self._links: Links | None = None
         self._netfilter: NetlinkSocket | None = None
 
@@ -183,15 +183,14 @@ class PodNetwork:
     async def rules(self, namespace: str, pod: str, style: str = "nft") -> str:
         """The NetworkPolicy rules of a pod as the kernel has them, with counters, for a person to read.
 
-        `style` is "nft". Raises KeyError for a pod that is not connected, ValueError for another style.
+        `style` is "nft" or "iptables". Raises KeyError for a pod that is not connected, ValueError for
+        another style.
         """
-        if style != "nft":
-            raise ValueError(f'unknown style "{style}": expected "nft"')
+        _, netfilter = self._running()
         for attachment in self._attached.values():
             if attachment.key == (namespace, pod):
-                _, netfilter = self._running()
                 names = {a.member.address: "/".join(a.key) for a in self._attached.values()}
-                return pod_rules(netfilter, attachment.member, names)
+                return pod_rules(netfilter, attachment.member, names, style)
         raise KeyError(f"pod {namespace}/{pod} is not connected to the pod network")
 
     # ---- hosts beyond the cluster --------------------------------------------------------------------------
@@ -224,7 +223,7 @@ class PodNetwork:
             async for event, obj in watch:
                 touched = self._view.update(resource, event, obj)
                 if resource == POLICIES and touched and event != "DELETED":
-                    self._announce[key_of(obj)] = obj
+                    self._announce[key_of(obj)] = (time.perf_counter(), obj)
                 self._touch(touched)
             if self._watches.pop(resource, None) is None:
                 return  # closed
@@ -261,7 +260,7 @@ class PodNetwork:
             count = commit(netfilter, changes(before, wanted))
             self._policy_table = wanted
             log.debug("policy: %d messages in %.1f ms", count, 1e3 * (time.perf_counter() - started))
-            self._tell(1e3 * (time.perf_counter() - started))
+            self._tell()
         if touched & Touched.SERVICES:
             self._apply_services(netfilter)
 
@@ -293,10 +292,11 @@ class PodNetwork:
                 attachment.member = replace(known, labels=labels, ports=pod.ports, peer=not pod.ended)
         return attachment.member
 
-    def _tell(self, milliseconds: float) -> None:
+    def _tell(self) -> None:
         """Record an event for each policy that has just come into force, with what it selects."""
         announce, self._announce = self._announce, {}
-        for key, obj in announce.items():
+        now = time.perf_counter()
+        for key, (since, obj) in announce.items():
             policy = self._view.policies.get(key)
             if policy is None:
                 continue
@@ -305,7 +305,7 @@ class PodNetwork:
                 for a in self._attached.values()
             )
             pods = "no pod" if not count else "1 pod" if count == 1 else f"{count} pods"
-            message = f"In force after {milliseconds:.1f} ms; it selects {pods}"
+            message = f"In force {1e3 * (now - since):.1f} ms after it was written; it selects {pods}"
             try:
                 self._api.record_event(obj, "Normal", "Enforced", message, "pod-network")
             except ApiError as error:  # its namespace is on its way out

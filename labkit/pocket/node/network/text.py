@@ -1,179 +1,164 @@
-"""Rules for people to read: what the kernel has, in the words of the nft command, with counters.
+"""A pod's rules for people to read, with counters, in the words of nft or of iptables.
 
 The words are made from what is read back from the kernel, not from what was sent to it.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from labkit.pocket.node.network import expressions as ex
-from labkit.pocket.node.network.netlink import NetlinkSocket, table
+from labkit.pocket.node.network.meaning import Match, meaning
+from labkit.pocket.node.network.netlink import NetlinkSocket
 from labkit.pocket.node.network.policyrules import TABLE, Member, chain_name, dispatch_map
-from labkit.pocket.node.network.readback import Expression, KernelRule, read_elements, read_rules
+from labkit.pocket.node.network.readback import KernelRule, read_elements, read_rules
 from labkit.policy.flow import Direction
 
-_PROTOCOLS = {number: name.lower() for name, number in ex.PROTOCOL_NUMBERS.items()}
-_STATES = {1: "invalid", 2: "established", 4: "related", 8: "new"}
-_VERDICTS = {0: "drop", 1: "accept", -3: "jump", -4: "goto", -5: "return"}
+STYLES = ("nft", "iptables")
 
 
-def pod_rules(netfilter: NetlinkSocket, member: Member, names: Mapping[str, str]) -> str:
-    """The policy chains of a pod and the sets they use; `names` has a pod's "namespace/name" for its
-    address.
+def pod_rules(netfilter: NetlinkSocket, member: Member, names: Mapping[str, str], style: str = "nft") -> str:
+    """The policy chains of a pod and the sets they use; `names` has a pod's "namespace/name" for its address.
+
+    Raises ValueError for a style that is none of STYLES.
     """
+    if style not in STYLES:
+        raise ValueError(f'unknown style "{style}": expected one of {", ".join(STYLES)}')
     lines = [f"# pod {member.namespace}/{member.name}, address {member.address}"]
-    sets: dict[str, None] = {}
+    if style == "iptables":
+        lines.append("# the kernel's nftables rules, in the words of iptables-save -c and ipset")
+    sets: dict[str, int] = {}
     for direction in (Direction.EGRESS, Direction.INGRESS):
         lines.append("")
-        isolated = socket.inet_aton(member.address) in read_elements(
-            netfilter, TABLE, dispatch_map(direction)
-        )
-        if not isolated:
+        if socket.inet_aton(member.address) not in read_elements(netfilter, TABLE, dispatch_map(direction)):
             lines.append(f"# {direction.value}: no policy selects this pod, so everything is accepted")
             continue
         chain = chain_name(direction, member.address)
-        lines.append(f"chain {chain} {{")
-        for rule in read_rules(netfilter, TABLE, chain):
-            lines.append(f"    {rule_text(rule)}")
-            sets.update((e.word(1), None) for e in rule.expressions if e.name == "lookup")
-        lines.append("}")
-    for name in sets:
+        rules = read_rules(netfilter, TABLE, chain)
+        lines += _nft_chain(chain, rules) if style == "nft" else _iptables_chain(chain, rules, direction)
+        sets.update((m.value, len(m.fields)) for rule in rules for m in meaning(rule).matches if m.in_set)
+    for name, width in sets.items():
+        elements = read_elements(netfilter, TABLE, name)
         lines.append("")
-        lines += [f"set {name} {{", *(f"    {line}" for line in _set_lines(netfilter, name, names)), "}"]
+        lines += _nft_set(name, elements, names) if style == "nft" else _ipset(name, width, elements, names)
     return "\n".join(lines) + "\n"
 
 
-def _set_lines(netfilter: NetlinkSocket, name: str, names: Mapping[str, str]) -> Iterable[str]:
-    elements = read_elements(netfilter, TABLE, name)
-    if not elements:
-        yield "# empty"
-    for element in elements:
-        address = socket.inet_ntoa(element[:4])
-        port = f" . {struct.unpack_from('!H', element, 4)[0]}" if len(element) > 4 else ""
-        yield f"{address}{port}" + (f"    # {names[address]}" if address in names else "")
+# ---- nft --------------------------------------------------------------------------------------------------
 
 
-def rule_text(rule: KernelRule) -> str:
+def _nft_chain(chain: str, rules: Iterable[KernelRule]) -> list[str]:
+    return [f"chain {chain} {{", *(f"    {nft_text(rule)}" for rule in rules), "}"]
+
+
+def nft_text(rule: KernelRule) -> str:
     """One rule, as the nft command would write it."""
-    words = _Words()
-    for expression in rule.expressions:
-        words.add(expression)
-    words.flush()
+    words: list[str] = []
+    known = meaning(rule)
+    matches = list(known.matches)
+    for number, match in enumerate(matches):
+        if match.fields == ("protocol",) and "port" in _following(matches, number):
+            continue  # `tcp dport 80` says it
+        words.append(_nft_match(match, _protocol_before(matches, number)))
+    if any(e.name == "counter" for e in rule.expressions):
+        words.append(f"counter packets {rule.packets} bytes {rule.octets}")
+    words += known.rest
+    if known.verdict:
+        words.append(known.verdict)
     if rule.comment:
-        words.parts.append(f'comment "{rule.comment}"')
-    return " ".join(words.parts)
+        words.append(f'comment "{rule.comment}"')
+    return " ".join(words)
 
 
-class _Words:
-    """Turns expressions to words one after the other; registers hold the words for what was loaded into
-    them.
+def _nft_match(match: Match, protocol: str) -> str:
+    field_words = {
+        "source": "ip saddr",
+        "destination": "ip daddr",
+        "protocol": "meta l4proto",
+        "port": f"{protocol or 'th'} dport",
+        "state": "ct state",
+        "status": "ct status",
+    }
+    fields = " . ".join(field_words.get(field, field) for field in match.fields)
+    prefix = "@" if match.in_set else "vmap @" if match.in_map else ""
+    return f"{fields} {'!= ' if match.negated else ''}{prefix}{match.value}"
+
+
+def _nft_set(name: str, elements: Iterable[bytes], names: Mapping[str, str]) -> list[str]:
+    lines = [f"{' . '.join(_parts(element))}{_remark(element, names)}" for element in elements]
+    return [f"set {name} {{", *(f"    {line}" for line in lines or ["# empty"]), "}"]
+
+
+# ---- iptables ----------------------------------------------------------------------------------------------
+
+
+def _iptables_chain(chain: str, rules: Iterable[KernelRule], direction: Direction) -> list[str]:
+    return [f":{chain} - [0:0]", *(iptables_text(rule, chain, direction) for rule in rules)]
+
+
+def iptables_text(rule: KernelRule, chain: str, direction: Direction) -> str:
+    """One rule, as iptables-save -c would write it.
+
+    What the egress half accepts goes on to the ingress half, which in iptables is RETURN.
     """
-
-    def __init__(self) -> None:
-        self.parts: list[str] = []
-        self._registers: dict[int, str] = {}
-        self._masks: dict[int, bytes] = {}
-        self._protocol = ""  # compared already, not yet said: `tcp dport 80` says it with the port
-        self._from: int | None = None
-
-    def add(self, expression: Expression) -> None:
-        """Take the next expression."""
-        match expression.name:
-            case "payload" | "meta" | "ct":
-                self._load(expression)
-            case "bitwise":
-                self._masks[expression.number(1)] = expression.value(4)
-            case "cmp":
-                self._compare(expression)
-            case "lookup":
-                self._look_up(expression)
-            case "counter":
-                self.flush()
-                packets, octets = (int.from_bytes(expression.values[kind], "big") for kind in (2, 1))
-                self.parts.append(f"counter packets {packets} bytes {octets}")
-            case "immediate":
-                self.flush()
-                self.parts.append(_verdict(table(expression.values[2])[2]))
-            case name:
-                self.flush()
-                self.parts.append(name)
-
-    def flush(self) -> None:
-        """Say a protocol that no port has said."""
-        if self._protocol:
-            self.parts.append(f"meta l4proto {self._protocol}")
-            self._protocol = ""
-
-    def _load(self, expression: Expression) -> None:
-        if expression.name == "payload":
-            register, base, offset = (expression.number(kind) for kind in (1, 2, 3))
-            network, transport = (
-                {ex.SOURCE: "ip saddr", ex.DESTINATION: "ip daddr"},
-                {0: "sport", 2: "dport"},
-            )
-            words = (network if base == 1 else transport).get(offset, f"payload {base} {offset}")
-        else:
-            register, key = expression.number(1), expression.number(2)
-            words = {
-                ("meta", 16): "l4proto",
-                ("meta", 7): "oifname",
-                ("ct", 0): "ct state",
-                ("ct", 2): "ct status",
-            }.get((expression.name, key), f"{expression.name} {key}")
-        self._registers[register] = words
-        self._masks.pop(register, None)
-
-    def _compare(self, expression: Expression) -> None:
-        register, how, value = expression.number(1), ex.Compare(expression.number(2)), expression.value(3)
-        words, mask = self._registers.get(register, "?"), self._masks.get(register)
-        if words == "l4proto":
-            self._protocol = _PROTOCOLS.get(value[0], str(value[0]))
-        elif words in ("ct state", "ct status") and mask:
-            bits = struct.unpack("=I", mask)[0]
-            known = _STATES if words == "ct state" else {32: "dnat"}
-            self.parts.append(f"{words} " + ",".join(name for bit, name in known.items() if bits & bit))
-        elif words == "dport":
-            self._port(how, struct.unpack_from("!H", value)[0])
-        elif words.startswith("ip "):
-            address = socket.inet_ntoa(value)
-            if mask:
-                address = str(ipaddress.IPv4Network(f"{address}/{socket.inet_ntoa(mask)}"))
-            self.parts.append(f"{words} {'!= ' if how is ex.Compare.NEQ else ''}{address}")
-        else:
-            self.parts.append(f'{words} "{value.rstrip(bytes(1)).decode(errors="replace")}"')
-
-    def _port(self, how: ex.Compare, number: int) -> None:
-        if how is ex.Compare.GTE:
-            self._from = number
-            return
-        numbers = str(number) if self._from is None else f"{self._from}-{number}"
-        self._from = None
-        self.parts.append(f"{self._protocol or 'th'} dport {numbers}")
-        self._protocol = ""
-
-    def _look_up(self, expression: Expression) -> None:
-        first = expression.number(2)
-        words = []
-        register = first
-        while register in self._registers and register - first < 3:
-            word = self._registers[register]
-            if word == "dport":
-                word = f"{self._protocol or 'th'} dport"
-                self._protocol = ""
-            words.append("meta l4proto" if word == "l4proto" else word)
-            register += 1
-        name = expression.word(1)
-        kind = "vmap " if 3 in expression.values and expression.number(3) == 0 else ""
-        self.flush()
-        self.parts.append(f"{' . '.join(words)} {kind}@{name}")
-        self._registers.clear()
+    words = [f"[{rule.packets}:{rule.octets}]", "-A", chain]
+    known = meaning(rule)
+    matches = list(known.matches)
+    for match in sorted(matches, key=lambda m: "port" in m.fields):
+        words += _iptables_match(match, _protocol_before(matches, len(matches)))
+    if rule.comment:
+        words += ["-m comment --comment", f'"{rule.comment}"']
+    verdict = (
+        "RETURN" if known.verdict == "accept" and direction is Direction.EGRESS else known.verdict.upper()
+    )
+    return " ".join([*words, "-j", verdict])
 
 
-def _verdict(data: bytes) -> str:
-    parts = table(data)
-    word = _VERDICTS[struct.unpack("!i", parts[1])[0]]
-    return f"{word} {parts[2].rstrip(bytes(1)).decode()}" if 2 in parts else word
+def _iptables_match(match: Match, protocol: str) -> Sequence[str]:
+    negation = ["!"] if match.negated else []
+    if match.in_set:
+        which = ",".join("src" if "source" in match.fields else "dst" for _ in match.fields)
+        return ["-m set", *negation, "--match-set", match.value, which]
+    match match.fields:
+        case ("source",):
+            return [*negation, "-s", match.value]
+        case ("destination",):
+            return [*negation, "-d", match.value]
+        case ("protocol",):
+            return ["-p", match.value]
+        case ("port",):
+            return ["-m", protocol or "multiport", "--dport", match.value.replace("-", ":")]
+        case _:
+            return [f"-m {' '.join(match.fields)}", match.value]
+
+
+def _ipset(name: str, width: int, elements: Sequence[bytes], names: Mapping[str, str]) -> list[str]:
+    kind = "hash:ip,port" if width > 1 else "hash:ip"
+    lines = [f"add {name} {','.join(_parts(element))}{_remark(element, names)}" for element in elements]
+    return [f"create {name} {kind}", *lines]
+
+
+# ---- both --------------------------------------------------------------------------------------------------
+
+
+def _following(matches: Sequence[Match], number: int) -> tuple[str, ...]:
+    """The fields of the matches after one."""
+    return tuple(field for match in matches[number + 1 :] for field in match.fields)
+
+
+def _protocol_before(matches: Sequence[Match], number: int) -> str:
+    """The protocol that a match before this one asks for."""
+    return next((match.value for match in matches[:number] if match.fields == ("protocol",)), "")
+
+
+def _parts(element: bytes) -> list[str]:
+    """The address of an element, and the port if it has one."""
+    address = socket.inet_ntoa(element[:4])
+    return [address, str(struct.unpack_from("!H", element, 4)[0])] if len(element) > 4 else [address]
+
+
+def _remark(element: bytes, names: Mapping[str, str]) -> str:
+    """Which pod an element is."""
+    name = names.get(socket.inet_ntoa(element[:4]))
+    return f"    # {name}" if name else ""

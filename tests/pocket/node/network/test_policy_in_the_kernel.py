@@ -103,7 +103,7 @@ async def test_ports_are_numbers_ranges_names_and_protocols(bench: Bench) -> Non
     server = await bench.pod(
         "x/server",
         {"app": "server"},
-        [{"name": "web", "containerPort": 8080}, {"name": "web", "containerPort": 5353, "protocol": "UDP"}],
+        [{"name": "web", "containerPort": 8080}, {"name": "dns", "containerPort": 5353, "protocol": "UDP"}],
     )
     for port in (79, 80, 81, 90, 91, 8080, 5353):
         server.listen(port)
@@ -118,7 +118,7 @@ async def test_ports_are_numbers_ranges_names_and_protocols(bench: Bench) -> Non
     assert await open_ports({"port": 80}) == {80}
     assert await open_ports({"port": 80, "endPort": 90}) == {80, 81, 90}
     assert await open_ports({"port": "web"}) == {8080}
-    assert await open_ports({"port": "none"}) == set()
+    assert await open_ports({"port": "dns"}) == set(), "the name of a UDP port is none of TCP"
     assert await open_ports({"port": 79}, {"port": "web"}) == {79, 8080}
     assert await open_ports({"protocol": "UDP"}) == set()
     assert await open_ports({"protocol": "TCP"}) == {79, 80, 81, 90, 91, 8080, 5353}
@@ -346,6 +346,31 @@ async def test_a_persons_view_of_the_rules_names_policy_rule_and_peer_and_counts
     assert drop in rules
     assert f"{a.ip}    # x/a" in rules
     assert "# Egress: no policy selects this pod, so everything is accepted" in rules
+
+
+@on_bench
+async def test_the_same_rules_can_be_read_in_the_words_of_iptables(bench: Bench) -> None:
+    a, b = await bench.pod("x/a", {"app": "a"}), await bench.pod("x/b", {"app": "b"})
+    b.listen(80)
+    inward = {"from": [peer_pods(app="a")], "ports": [{"port": 80, "endPort": 90}]}
+    block = {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}
+    outward = {"to": [block, peer_pods(app="a")], "ports": [{"port": "web", "protocol": "UDP"}, {"port": 53}]}
+    bench.policy(
+        "x", "p", podSelector={"matchLabels": {"app": "b"}}, policyTypes=["Ingress", "Egress"],
+        ingress=[inward], egress=[outward],
+    )  # fmt: skip
+    assert await bench.connect(a, b.ip, 80) == "OK"
+    rules = await bench.network.rules("x", "b", "iptables")
+    chain = f"ingress-{b.ip}"
+    source = '-m set --match-set pods-1 src -p tcp -m tcp --dport 80:90 -m comment --comment "p spec.ingress'
+    assert f'[1:60] -A {chain} {source}[0].from[0] ports[0]" -j ACCEPT' in rules
+    assert f"-A egress-{b.ip} -d 10.0.0.0/8 ! -d 10.1.0.0/16 -p tcp -m tcp --dport 53" in rules
+    assert "-p udp -m set --match-set port-UDP-web dst,dst" in rules
+    assert "ip daddr . udp dport @port-UDP-web counter" in await bench.network.rules("x", "b")
+    assert 'isolated by p" -j DROP' in rules
+    assert f"add pods-1 {a.ip}    # x/a" in rules
+    with pytest.raises(ValueError, match='unknown style "ebtables"'):
+        await bench.network.rules("x", "b", "ebtables")
 
 
 @on_bench
