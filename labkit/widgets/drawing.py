@@ -28,6 +28,8 @@ from labkit.widgets.svg import (
     end_points,
     is_crowded,
     mark_place,
+    reverse,
+    summary_route,
 )
 
 _DASHES = {Kind.DENIED: (0, (5, 3)), Kind.UNKNOWN: (0, (1, 2)), Kind.REACHED: (0, (6, 2, 1, 2))}
@@ -66,8 +68,10 @@ def draw_graph(picture: Picture, view: View, ax: Any = None) -> Any:
             color=INK,
         )
     for item in summary_to_draw(picture, view):
-        path = as_curve(picture["box_routes"][f"{item['from']}:{item['to']}"])
-        _edge(axes, path, summary_kind(item), 1.8, summary_label(item), 0.5, order=1)
+        route = summary_route(picture, item)
+        _edge(axes, as_curve(route), summary_kind(item), 1.8, summary_label(item), route[6], order=1)
+        if item["both"]:
+            _end(axes, reverse(as_curve(route)), summary_kind(item), order=1)
     edges = edges_to_draw(picture, view)
     crowded = is_crowded(edges)
     for edge in edges:
@@ -163,7 +167,7 @@ def _edge(
     lit: bool = False,
     faint: bool = False,
 ) -> None:
-    from matplotlib.patches import PathPatch, Polygon
+    from matplotlib.patches import PathPatch
     from matplotlib.path import Path
 
     x1, y1, cx, cy, x2, y2 = path
@@ -180,13 +184,20 @@ def _edge(
             curve, fill=False, edgecolor=colour, linewidth=width, linestyle=style, alpha=alpha, zorder=order
         )
     )
-    corners = end_points(path, kind)
-    if kind in (Kind.ALLOWED, Kind.REACHED):
-        axes.add_patch(Polygon(corners, facecolor=colour, edgecolor="none", alpha=alpha, zorder=order))
-    else:
-        axes.plot(*zip(*corners, strict=True), color=colour, linewidth=2.2, alpha=alpha, zorder=order)
+    _end(axes, path, kind, order=order, alpha=alpha)
     x, y, _, _ = point(path, at)
     axes.text(
         x, y, mark, fontsize=6.5, weight="bold", color=colour, ha="center", va="center", zorder=order + (3 if faint else 1),
         bbox={"boxstyle": "round,pad=0.25", "facecolor": PAPER, "edgecolor": colour, "linewidth": 0.7},
     )  # fmt: skip
+
+
+def _end(axes: Any, path: Curve, kind: Kind, *, order: float, alpha: float = 1.0) -> None:
+    from matplotlib.patches import Polygon
+
+    colour = SIGNS[kind].colour
+    corners = end_points(path, kind)
+    if kind in (Kind.ALLOWED, Kind.REACHED):
+        axes.add_patch(Polygon(corners, facecolor=colour, edgecolor="none", alpha=alpha, zorder=order))
+    else:
+        axes.plot(*zip(*corners, strict=True), color=colour, linewidth=2.2, alpha=alpha, zorder=order)

@@ -55,19 +55,21 @@ class Layout:
         """The curve from one node to another; there and back bend to different sides, so that they do not cover each other."""
         return curve(self.nodes[source], self.nodes[destination], 0.13)
 
-    def mark_at(self, path: Curve) -> float:
-        """How far along a curve its mark is not covered by a node; 0.5 where every place is."""
-        if self.compact:
-            return 0.5
+    def mark_at(self, path: Curve, half: float = 9.0) -> float:
+        """How far along a curve its mark (`half` its width) is not covered by a node; 0.5 where every place is."""
         for t in (0.5, 0.42, 0.58, 0.34, 0.66, 0.26, 0.74, 0.18, 0.82):
             x, y, _, _ = point(path, t)
-            if all(abs(x - r.x) > r.w / 2 + 9 or abs(y - r.y) > r.h / 2 + 9 for r in self.nodes.values()):
+            if all(abs(x - r.x) > r.w / 2 + half or abs(y - r.y) > r.h / 2 + 9 for r in self.nodes.values()):
                 return t
         return 0.5
 
     def box_route(self, source: str, destination: str) -> Curve:
         """The same between two boxes, for the summary by namespace."""
         return curve(self.boxes[source], self.boxes[destination], 0.16)
+
+    def box_line(self, source: str, destination: str) -> Curve:
+        """A nearly straight line between two boxes that say the same to each other in both directions."""
+        return curve(self.boxes[source], self.boxes[destination], 0.02)
 
 
 def arrange(members: Iterable[Member], empty_groups: Iterable[str] = ()) -> Layout:
@@ -86,7 +88,7 @@ def arrange(members: Iterable[Member], empty_groups: Iterable[str] = ()) -> Layo
     top = _MARGIN
     nodes: dict[str, Rect] = {}
     boxes: dict[str, Rect] = {}
-    gap_x, gap_y = (64.0, 60.0) if compact else (92.0, 76.0)
+    gap_x, gap_y = (96.0, 60.0) if compact else (92.0, 76.0)
     rows, width = _choose_rows([size for size, _ in inner.values()], gap_x, gap_y)
     if outside:
         size, places = _fill_box(_OUTSIDE, outside, compact, columns=max(1, int((width - 60) // 190)))
@@ -185,13 +187,15 @@ def _text_width(member: Member, compact: bool) -> float:
 def _choose_rows(
     sizes: Sequence[tuple[float, float]], gap_x: float, gap_y: float
 ) -> tuple[list[list[int]], float]:
-    """How many boxes stand beside each other: the lowest picture that still fits the width of a page."""
+    """How many boxes stand beside each other: a low picture that fits a page, with few boxes between others."""
     best: tuple[float, list[list[int]], float] | None = None
     for columns in range(1, len(sizes) + 1):
         rows = [list(range(i, min(i + columns, len(sizes)))) for i in range(0, len(sizes), columns)]
         width = max(sum(sizes[i][0] for i in row) + gap_x * (len(row) - 1) for row in rows) + 2 * _MARGIN
         height = sum(max(sizes[i][1] for i in row) + gap_y for row in rows)
-        cost = height + 4 * max(0.0, width - TARGET_WIDTH)
+        # A box between two others in a row is in the way of what they say to each other.
+        between = sum(max(0, len(row) - 2) for row in rows)
+        cost = height + 4 * max(0.0, width - TARGET_WIDTH) + 380 * between
         if best is None or cost < best[0]:
             best = (cost, rows, width)
     return (best[1], max(best[2], 360.0)) if best else ([], 360.0)

@@ -7,6 +7,7 @@ The *picture* (feeding the widget, the SVG writer and matplotlib alike):
      "boxes": [{"id", "labels", "external", "x", "y", "w", "h"}],
      "ports": [{"key": "80/TCP", "label": "80"}],
      "routes": {"0:1": [x1, y1, cx, cy, x2, y2, t]}, "box_routes": {...},  # by index of node, of box; t: the mark's place
+                                                                           # ("0-1" is both ways at once)
      "engine": {"80/TCP": ["#.X", ...]}, "observed": {...} or null,        # rows and columns are the nodes, in order
      "changed": {"80/TCP": ["001", ...]}, "previous": {...} or null,
      "summary": {"engine": {"80/TCP": [{"from": 0, "to": 1, "allowed": 9, "denied": 0, "unknown": 0}]}, "observed": ...},
@@ -30,12 +31,17 @@ FEW_EDGES = 24
 """Up to this many allowed flows are drawn one by one; above it the graph opens as a summary between namespaces."""
 
 
+FEW_SUMMARIES = 9
+"""Up to this many edges between namespaces are drawn at once; above it, those of one chosen namespace."""
+
+
 @dataclass(frozen=True)
 class View:
     """What of the picture is shown.
 
     `mode` ("pods", "namespaces") None is the picture's own choice; `denied` None means only around the focused node; `direction`
     ("out", "in", "both", seen from the focused node) None is both, or only outwards in a crowded picture.
+    `box` is the namespace whose summary is shown.
     """
 
     port: str
@@ -47,6 +53,7 @@ class View:
     direction: str | None = None
     changes: bool = False
     layer: str = "engine"
+    box: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As the browser keeps it."""
@@ -90,7 +97,7 @@ def graph_picture(
         "boxes": [_box(name, layout, namespaces or {}) for name in boxes],
         "ports": [{"key": port, "label": port_label(port)} for port in engine.ports],
         "routes": {
-            f"{i}:{j}": [*(path := layout.route(a, b)), layout.mark_at(path)]
+            f"{i}:{j}": [*(path := layout.route(a, b)), 0.5 if layout.compact else layout.mark_at(path)]
             for i, a in enumerate(ids)
             for j, b in enumerate(ids)
             if i != j
@@ -99,7 +106,8 @@ def graph_picture(
             )
         },
         "box_routes": {
-            f"{i}:{j}": list(layout.box_route(a, b))
+            f"{i}{sign}{j}": [*(path := find(a, b)), layout.mark_at(path, 34.0)]
+            for sign, find in ((":", layout.box_route), ("-", layout.box_line))
             for i, a in enumerate(boxes)
             for j, b in enumerate(boxes)
             if i != j
@@ -153,18 +161,27 @@ def edges_to_draw(picture: Picture, view: View) -> list[Edge]:
 
 
 def summary_to_draw(picture: Picture, view: View) -> list[dict[str, Any]]:
-    """The edges between boxes that a view shows: those through which something passes, and the closed ones when asked for."""
+    """The edges between boxes that a view shows; `both` marks one that stands for both directions, which say the same.
+
+    Through which something passes, and the closed ones when asked for. Where there would be too many, only those of `view.box`.
+    """
     mode = view.mode or picture["mode"]
     if mode != "namespaces" or view.focus is not None or view.changes:
         return []
+    wanted = {Kind.ALLOWED: view.allowed, Kind.UNKNOWN: view.unknown, Kind.DENIED: bool(view.denied)}
+    items = (picture["summary"].get(view.layer) or {}).get(view.port, ())
+    chosen = [item for item in items if item["from"] != item["to"] and wanted[summary_kind(item)]]
+    labels = {(item["from"], item["to"]): summary_label(item) for item in chosen}
     found = []
-    for item in (picture["summary"].get(view.layer) or {}).get(view.port, ()):
-        if item["from"] == item["to"]:
-            continue
-        wanted = {Kind.ALLOWED: view.allowed, Kind.UNKNOWN: view.unknown, Kind.DENIED: view.denied}
-        if wanted[summary_kind(item)]:
-            found.append(item)
-    return found
+    for item in chosen:
+        there, back = (item["from"], item["to"]), (item["to"], item["from"])
+        both = labels.get(back) == labels[there]
+        if not both or item["from"] < item["to"]:
+            found.append({**item, "both": both})
+    box = next((i for i, shown in enumerate(picture["boxes"]) if shown["id"] == view.box), None)
+    if box is not None:
+        return [item for item in found if box in (item["from"], item["to"])]
+    return found if len(found) <= FEW_SUMMARIES else []
 
 
 def default_view(picture: Picture, **wanted: Any) -> View:

@@ -41,8 +41,10 @@ def graph_svg(picture: Picture, view: View, description: str = "") -> str:
     ]
     parts += [_box_svg(picture, i, view) for i in range(len(picture["boxes"]))]
     for item in summary_to_draw(picture, view):
-        path = as_curve(picture["box_routes"][f"{item['from']}:{item['to']}"])
-        parts.append(_edge_svg(path, summary_kind(item), 2.4, summary_label(item)))
+        route = summary_route(picture, item)
+        path = as_curve(route)
+        line, label = _edge_parts(path, summary_kind(item), 2.4, summary_label(item), lit=False, at=route[6])
+        parts += [line, end_svg(reverse(path), summary_kind(item)) if item["both"] else "", label]
     edges = edges_to_draw(picture, view)
     crowded = is_crowded(edges)
     lines, marks = [], []
@@ -78,6 +80,20 @@ def as_curve(numbers: Sequence[float]) -> Curve:
     """The curve of a picture's route."""
     x1, y1, cx, cy, x2, y2 = numbers[:6]
     return (x1, y1, cx, cy, x2, y2)
+
+
+def summary_route(picture: Picture, item: dict[str, Any]) -> Sequence[float]:
+    """The route of a summary edge: a straight one when it stands for both directions."""
+    route: Sequence[float] = picture["box_routes"][
+        f"{item['from']}{'-' if item['both'] else ':'}{item['to']}"
+    ]
+    return route
+
+
+def reverse(path: Curve) -> Curve:
+    """The same curve the other way round."""
+    x1, y1, cx, cy, x2, y2 = path
+    return (x2, y2, cx, cy, x1, y1)
 
 
 def data_uri(svg: str) -> str:
@@ -148,10 +164,6 @@ def _node_svg(node: dict[str, Any], strong: bool, focused: bool = False) -> str:
             f"<text x='{x + 10:.1f}' y='{base + 15 * (number + 1):.1f}' font-size='11' fill='{FAINT}'>{escape(line)}</text>"
         )
     return "".join([*parts, "</g>"])
-
-
-def _edge_svg(path: Curve, kind: Kind, width: float, mark: str) -> str:
-    return "".join(_edge_parts(path, kind, width, mark, lit=False, at=0.5))
 
 
 def _edge_parts(path: Curve, kind: Kind, width: float, mark: str, lit: bool, at: float) -> tuple[str, str]:

@@ -27,12 +27,27 @@ export function pieces(text) {
   return text.split("`").map((part, index) => ({ text: part, code: index % 2 === 1 })).filter((piece) => piece.text);
 }
 
-/** A text with code fences, in blocks: [{pre: bool, text}]. */
+/** A text in blocks: [{pre, text}]. Code stands between fences or is indented by four spaces, as in Markdown. */
 export function blocks(text) {
-  return text
-    .split(/^```[a-z]*\n?/m)
-    .map((part, index) => ({ pre: index % 2 === 1, text: part.replace(/\n+$/, "") }))
-    .filter((block) => block.text.trim());
+  const found = [];
+  let fenced = false;
+  for (const line of text.split("\n")) {
+    if (/^\s*```/.test(line)) {
+      fenced = !fenced;
+      found.push(null);
+      continue;
+    }
+    const code = fenced || line.startsWith("    ");
+    const last = found[found.length - 1];
+    if (last && (last.pre === code || (!line.trim() && last.pre))) last.lines.push(line);
+    else found.push({ pre: code, lines: [line] });
+  }
+  return found
+    .filter((block) => block && block.lines.some((line) => line.trim()))
+    .map((block) => {
+      const indent = block.pre ? Math.min(...block.lines.filter((l) => l.trim()).map((l) => l.length - l.trimStart().length)) : 0;
+      return { pre: block.pre, text: block.lines.map((line) => line.slice(indent)).join("\n").replace(/^\n+|\n+$/g, "") };
+    });
 }
 
 function prose(text) {

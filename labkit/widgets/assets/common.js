@@ -127,7 +127,6 @@ export function toolbar(label, groups) {
               class: `lk-button ${item.css || ""}`,
               "data-id": item.id,
               title: item.title,
-              "aria-label": item.title,
               "aria-pressed": item.pressed === undefined ? null : String(item.pressed),
               disabled: item.disabled,
               tabindex: "-1",
@@ -206,7 +205,7 @@ function halfElement(half) {
       ? h(
           "details",
           {},
-          h("summary", {}, `${half.unselected.length} more in this namespace that do not count here`),
+          h("summary", {}, half.unselected.length === 1 ? "Another policy of this namespace, which does not count here" : `${half.unselected.length} other policies of this namespace, which do not count here`),
           h("ul", {}, half.unselected.map((other) => h("li", {}, h("code", {}, other.name), `: ${other.reason}`))),
         )
       : null,

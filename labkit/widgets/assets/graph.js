@@ -28,15 +28,23 @@ export function edgesToDraw(picture, view) {
   return found;
 }
 
+const FEW_SUMMARIES = 9; // picture.FEW_SUMMARIES
+
 /** The edges between boxes a view shows; the twin of picture.summary_to_draw. */
 export function summaryToDraw(picture, view) {
   if ((view.mode || picture.mode) !== "namespaces" || view.focus !== null || view.changes) return [];
+  const wanted = { ".": view.allowed, "?": view.unknown, X: Boolean(view.denied) };
   const items = (picture.summary[view.layer] || {})[view.port] || [];
-  return items.filter((item) => {
-    if (item.from === item.to) return false;
-    if (item.allowed) return view.allowed;
-    return item.unknown ? view.unknown : Boolean(view.denied);
-  });
+  const chosen = items.filter((item) => item.from !== item.to && wanted[summaryKind(item)]);
+  const labels = new Map(chosen.map((item) => [`${item.from}:${item.to}`, summaryLabel(item)]));
+  const found = [];
+  for (const item of chosen) {
+    const both = labels.get(`${item.to}:${item.from}`) === labels.get(`${item.from}:${item.to}`);
+    if (!both || item.from < item.to) found.push({ ...item, both });
+  }
+  const box = picture.boxes.findIndex((shown) => shown.id === view.box);
+  if (box >= 0) return found.filter((item) => item.from === box || item.to === box);
+  return found.length <= FEW_SUMMARIES ? found : [];
 }
 
 /** The twin of picture.summary_kind. */
@@ -110,6 +118,25 @@ export function nodeSentence(node, picture, view) {
   return parts.join("; ");
 }
 
+/** A namespace in words: what passes inside, and what reaches it and leaves it. */
+export function boxSentence(index, picture, view) {
+  const box = picture.boxes[index];
+  const items = ((picture.summary[view.layer] || {})[view.port] || []).filter((item) => item.from === index || item.to === index);
+  const parts = [box.external ? "Outside the cluster" : `Namespace ${box.id}`];
+  if (box.labels.length) parts.push(`labels ${box.labels.join(", ")}`);
+  for (const item of items) {
+    if (item.from === item.to) parts.push(`inside ${summaryLabel(item)}`);
+    else if (item.from === index) parts.push(`to ${picture.boxes[item.to].id} ${summaryLabel(item)}`);
+    else parts.push(`from ${picture.boxes[item.from].id} ${summaryLabel(item)}`);
+  }
+  return parts.join("; ");
+}
+
+/** Where the cursor can stand: nodes, then the names of boxes. */
+export function places(picture) {
+  return [...picture.nodes, ...picture.boxes.map((box) => ({ x: box.x - box.w / 2 + 40, y: box.y - box.h / 2 + 18 }))];
+}
+
 /** An edge in words. */
 export function edgeSentence(edge, picture, view) {
   const sign = SIGNS[edge.kind];
@@ -160,7 +187,8 @@ function render({ model, el }) {
   root.append(title, bar, note, stage, panel.element, legend, keys, speech.element);
   el.append(root);
 
-  let cursor = { node: 0, edge: null }; // edge: index into `edges`, when walking through the flows of a node
+  // node: index into nodes, then boxes; edge: index into `edges`, when walking through the flows of a node
+  let cursor = { node: 0, edge: null };
   let edges = [];
   let handles = { nodes: [], edges: [] };
 
@@ -190,8 +218,8 @@ function render({ model, el }) {
         label: "View",
         caption: "View",
         items: [
-          { id: "ns", text: "Namespaces", title: "Flows between namespaces, summed up", pressed: mode === "namespaces", run: () => change({ mode: "namespaces", focus: null, changes: false }) },
-          { id: "pods", text: "Pods", title: "Every flow between pods", pressed: mode === "pods", run: () => change({ mode: "pods", changes: false }) },
+          { id: "ns", text: "Namespaces", title: "Flows between namespaces, summed up", pressed: mode === "namespaces" && v.focus === null, run: () => change({ mode: "namespaces", focus: null, box: null, changes: false }) },
+          { id: "pods", text: "Pods", title: "Every flow between pods", pressed: mode === "pods" && v.focus === null, run: () => change({ mode: "pods", focus: null, changes: false }) },
         ],
       },
       {
@@ -245,24 +273,26 @@ function render({ model, el }) {
     const noteParts = [countSentence(p, v)];
     if (v.layer === "engine" && !p.observed && p.observed_note) noteParts.push(p.observed_note);
     if (v.changes && !edges.length) noteParts.push("Nothing changed on this port.");
-    if ((v.mode || p.mode) === "namespaces" && v.focus === null && !v.changes) noteParts.push("Choose a pod to see its flows.");
+    if ((v.mode || p.mode) === "namespaces" && v.focus === null && !v.changes) noteParts.push(v.box !== null || summaryToDraw(p, v).length ? "Choose a pod to see its flows." : "Choose a namespace or a pod to see its flows.");
     note.textContent = noteParts.join(" ");
 
     const hadFocus = stage.contains(document.activeElement);
     const svg = s("svg", { viewBox: `0 0 ${p.width} ${p.height}`, width: p.width, height: p.height, role: "group", "aria-label": "Pods and flows" });
     const boxes = s("g", {});
-    p.boxes.forEach((box, index) => boxes.append(boxElement(box, index, p, v)));
+    const boxHandles = p.boxes.map((box, index) => boxElement(box, index, p, v));
+    boxes.append(...boxHandles);
     const summaries = s("g", {});
     for (const item of summaryToDraw(p, v)) {
-      const path = p.box_routes[`${item.from}:${item.to}`];
+      const path = p.box_routes[`${item.from}${item.both ? "-" : ":"}${item.to}`];
       const kind = summaryKind(item);
       summaries.append(
         s(
           "g",
-          { class: `lk-edge lk-sum lk-e-${SIGNS[kind].css}`, role: "img", "aria-label": `${p.boxes[item.from].id} to ${p.boxes[item.to].id}: ${summaryLabel(item)}` },
+          { class: `lk-edge lk-sum lk-e-${SIGNS[kind].css}`, role: "img", "aria-label": `${p.boxes[item.from].id} ${item.both ? "and" : "to"} ${p.boxes[item.to].id}: ${summaryLabel(item)}` },
           s("path", { class: "lk-line", d: line(path) }),
           arrowOrBar(path, kind),
-          markElement(path, 0.5, summaryLabel(item)),
+          item.both ? arrowOrBar([path[4], path[5], path[2], path[3], path[0], path[1]], kind) : null,
+          markElement(path, path[6], summaryLabel(item)),
         ),
       );
     }
@@ -297,9 +327,10 @@ function render({ model, el }) {
       return element;
     });
     svg.append(boxes, summaries, ...(crowded ? [edgeLayer, nodeLayer, markLayer] : [edgeLayer, markLayer, nodeLayer]));
+    handles.nodes.push(...boxHandles);
     stage.replaceChildren(svg);
     if (cursor.edge !== null && cursor.edge >= edges.length) cursor.edge = null;
-    cursor.node = Math.min(cursor.node, p.nodes.length - 1);
+    cursor.node = Math.min(cursor.node, handles.nodes.length - 1);
     rove(hadFocus);
     const kinds = new Set(edges.map((edge) => edge.kind));
     legend.replaceChildren(
@@ -312,9 +343,14 @@ function render({ model, el }) {
   function boxElement(box, index, p, v) {
     const x = box.x - box.w / 2;
     const y = box.y - box.h / 2;
+    const chosen = box.id === v.box && v.focus === null;
     const group = s(
       "g",
-      { class: `lk-box${box.external ? " lk-outside" : ""}` },
+      {
+        class: `lk-box${box.external ? " lk-outside" : ""}${chosen ? " lk-chosen" : ""}`, tabindex: "-1", role: "button", "data-box": box.id,
+        "aria-pressed": String(chosen), "aria-label": boxSentence(index, p, v), on: { click: () => chooseBox(box.id === view().box ? null : box.id, index) },
+      },
+      s("title", {}, boxSentence(index, p, v)),
       s("rect", { x, y, width: box.w, height: box.h, rx: 10 }),
       s("text", { x: x + 14, y: y + 22, class: "lk-boxname" }, box.id, s("tspan", { dx: 8, class: "lk-small" }, box.labels.join(", "))),
     );
@@ -362,6 +398,12 @@ function render({ model, el }) {
     speech.say(id === null ? countSentence(picture(), view()) : `${nodeSentence(picture().nodes[index], picture(), view())}. ${found} flows shown; arrows walk through them.`);
   }
 
+  function chooseBox(id, index) {
+    cursor = { node: picture().nodes.length + index, edge: null };
+    change({ box: id, mode: "namespaces", focus: null, changes: false });
+    speech.say(id === null ? countSentence(picture(), view()) : boxSentence(index, picture(), view()));
+  }
+
   function explainEdge(index) {
     cursor.edge = index;
     rove(true);
@@ -400,18 +442,20 @@ function render({ model, el }) {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key.startsWith("Arrow")) {
       stop(event);
-      if (v.focus !== null && edges.length && (cursor.edge !== null || p.nodes[cursor.node].id === v.focus)) {
+      if (v.focus !== null && edges.length && (cursor.edge !== null || (p.nodes[cursor.node] || {}).id === v.focus)) {
         const step = event.key === "ArrowRight" || event.key === "ArrowDown" ? 1 : -1;
         const from = cursor.edge === null ? (step > 0 ? -1 : 0) : cursor.edge;
         cursor.edge = (from + step + edges.length) % edges.length;
       } else {
         cursor.edge = null;
-        cursor.node = nearest(p.nodes, cursor.node, event.key);
+        cursor.node = nearest(places(p), cursor.node, event.key);
       }
       rove(true);
     } else if (event.key === "Enter" || event.key === " ") {
       stop(event);
+      const box = cursor.node - p.nodes.length;
       if (cursor.edge !== null) explainEdge(cursor.edge);
+      else if (box >= 0) chooseBox(p.boxes[box].id === v.box ? null : p.boxes[box].id, box);
       else choose(p.nodes[cursor.node].id === v.focus ? null : p.nodes[cursor.node].id);
     } else if (event.key === "Escape") {
       if (panel.isOpen()) panel.close();
@@ -419,6 +463,7 @@ function render({ model, el }) {
         cursor.edge = null;
         rove(true);
       } else if (v.focus !== null) choose(null);
+      else if (v.box !== null) change({ box: null });
       else return;
       stop(event);
     } else if (event.key === "p" || event.key === "P") {

@@ -221,6 +221,8 @@ function render({ model, el }) {
     }
     if (!layers.engine) return "Waiting for the kernel. If it is not running, run the cell again.";
     const parts = [];
+    const engine = layers.engine[view.port].join("").replace(/[# ]/g, "");
+    parts.push(`By the policies, ${engine.split(".").length - 1} of ${engine.length} flows are allowed on port ${portLabel(view.port)}.`);
     if (cellCount() > 1 && !view.apart) {
       const names = cellLayers(table, layers, predicted, get("revealed"), view.port, 0, 0).map((layer) => layer.label);
       parts.push(`In each cell: ${names.join(" · ")}.`);
