@@ -293,10 +293,10 @@ class _Parser:
                 if token == ")":
                     return tuple(dict.fromkeys(values))
                 expecting = True
-            elif token == _END or token in _SYMBOLS:
-                raise SelectorError(f"found '{token}', expected: ',', ')' or identifier")
             elif not expecting:
                 raise SelectorError(f"found '{token}', expected: ',' or ')'")
+            elif token == _END or token in _SYMBOLS:
+                raise SelectorError(f"found '{token}', expected: ',', ')' or identifier")
             else:
                 self._check("value", token, f"values[{len(values)}][{key}]")
                 values.append(token)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .decision import RuleStep, Step, Trap, Why
+from .decision import RuleStep, Trap, Why
 from .flow import Direction
 from .party import Attempt, Party
 from .rules import CompiledPolicy, Peer, Rule
@@ -15,15 +15,20 @@ def traps_of(
 ) -> tuple[Trap, ...]:
     """The traps of one policy that have to do with this flow."""
     rules = policy.rules(direction)
-    found = list(_defaulted_types(policy, direction))
     other = attempt.destination if direction is Direction.EGRESS else attempt.source
-    for rule, step in zip(rules, steps, strict=True):
-        found += _two_dashes(policy, rule, step)
-        found += _own_namespace(policy, rule, step, other)
-        found += _half_of_a_pair(policy, rule, step)
-    found += _rule_split(policy, direction, rules, steps)
-    if not any(step.matched for step in steps):
-        found += _missing_protocol(policy, rules, steps, attempt)
+    found = list(_defaulted_types(policy, direction))
+    pairs = list(zip(rules, steps, strict=True))
+    if any(step.matched for step in steps):
+        # Mistakes that let in too much.
+        for rule, step in pairs:
+            found += _two_dashes(policy, rule, step)
+        found += _rule_split(policy, direction, rules, steps)
+    else:
+        # Mistakes that let in too little.
+        for rule, step in pairs:
+            found += _own_namespace(policy, rule, step, other)
+            found += _half_of_a_pair(policy, rule, step)
+            found += _missing_protocol(policy, rule, step, attempt)
     return tuple(dict.fromkeys(found))
 
 
@@ -51,7 +56,7 @@ def _defaulted_types(policy: CompiledPolicy, direction: Direction) -> Iterator[T
 
 def _two_dashes(policy: CompiledPolicy, rule: Rule, step: RuleStep) -> Iterator[Trap]:
     """Two list items where one was meant: a namespace alone, or a pod label alone, was enough."""
-    if not step.peers_matched or rule.peers is None:
+    if not step.matched or rule.peers is None:
         return
     by_namespace = [i for i, peer in enumerate(rule.peers) if _only_namespaces(peer)]
     by_pods = [i for i, peer in enumerate(rule.peers) if _only_pods(peer)]
@@ -113,24 +118,19 @@ def _rule_split(
         yield _trap(policy, "rule-split", rules[matched[0]].path, text)
 
 
-def _missing_protocol(
-    policy: CompiledPolicy, rules: tuple[Rule, ...], steps: tuple[RuleStep, ...], attempt: Attempt
-) -> Iterator[Trap]:
+def _missing_protocol(policy: CompiledPolicy, rule: Rule, step: RuleStep, attempt: Attempt) -> Iterator[Trap]:
     """The right number under the wrong protocol, as happens with DNS."""
-    for rule, step in zip(rules, steps, strict=True):
-        for entry, port_step in zip(rule.ports or (), step.ports, strict=True):
-            if not step.peers_matched or step.ports_matched or not _wrong_protocol(port_step):
-                continue
-            if entry.port is not None and entry.port <= attempt.port <= (entry.end_port or entry.port):
-                text = (
-                    f"The port number is right, the protocol is not: this entry opens {entry.protocol} and says "
-                    f"nothing about {attempt.protocol}. An entry without a protocol means TCP."
-                )
-                yield _trap(policy, "protocol", entry.path, text)
-
-
-def _wrong_protocol(step: Step) -> bool:
-    return step.why is Why.OTHER_PROTOCOL
+    if not step.peers_matched or step.ports_matched:
+        return
+    for entry, port_step in zip(rule.ports or (), step.ports, strict=True):
+        if port_step.why is not Why.OTHER_PROTOCOL or entry.port is None:
+            continue
+        if entry.port <= attempt.port <= (entry.end_port or entry.port):
+            text = (
+                f"The port number is right, the protocol is not: this entry opens {entry.protocol} and says "
+                f"nothing about {attempt.protocol}. An entry without a protocol means TCP."
+            )
+            yield _trap(policy, "protocol", entry.path, text)
 
 
 def _labels_fit(peer: Peer, other: Party) -> bool:
