@@ -59,6 +59,14 @@ class ClusterView:
         if version and self._versions.get((resource, key)) == version:
             return Touched.NOTHING
         self._versions[resource, key] = version
+        try:
+            return self._read(resource, key, obj)
+        except (LookupError, TypeError, ValueError) as error:
+            # One object that cannot be read must not stop the enforcement of all others.
+            log.error("%s %s/%s cannot be read, what was known of it stays: %s", resource, *key, error)
+            return Touched.NOTHING
+
+    def _read(self, resource: str, key: Key, obj: Obj) -> Touched:
         match resource:
             case "pods":
                 return self._pod(key, obj)

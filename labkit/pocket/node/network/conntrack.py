@@ -9,12 +9,17 @@ pkg/proxy/conntrack).
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from labkit.pocket.node.network.expressions import PROTOCOL_NUMBERS
 from labkit.pocket.node.network.netlink import Message, NetlinkError, NetlinkSocket, nested, table
+from labkit.pocket.node.network.servicerules import ServicePort
+
+log = logging.getLogger(__name__)
 
 _SUBSYSTEM, _GET, _DELETE = 1, 1, 2
 _GENERIC = struct.pack("!BBH", socket.AF_INET, 0, 0)
@@ -69,3 +74,26 @@ def _tuple(data: bytes) -> tuple[int, tuple[str, int], tuple[str, int]] | None:
     source = (socket.inet_ntoa(addresses[1]), struct.unpack("!H", protocol[2])[0])
     destination = (socket.inet_ntoa(addresses[2]), struct.unpack("!H", protocol[3])[0])
     return protocol[1][0], source, destination
+
+
+def forget_stale(netfilter: NetlinkSocket, before: list[ServicePort], after: list[ServicePort]) -> None:
+    """Drop UDP connections through a Service to an endpoint that is no longer one of it."""
+    lost: dict[tuple[str, int], set[tuple[str, int]]] = {}
+    now = {front: set(port.targets) for port in after if port.protocol == "UDP" for front in port.fronts}
+    for port in before:
+        if port.protocol == "UDP":
+            for front in port.fronts:
+                if set(port.targets) - now.get(front, set()):
+                    lost[front] = now.get(front, set())
+    if not lost:
+        return
+    udp = PROTOCOL_NUMBERS["UDP"]
+    try:
+        count = forget(
+            netfilter,
+            lambda c: c.protocol == udp and c.destination in lost and c.answers not in lost[c.destination],
+        )
+    except NetlinkError as error:
+        log.warning("stale UDP connections stay until they time out: %s", error)
+    else:
+        log.debug("forgot %d UDP connections", count)

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
-import os
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from labkit.pocket.api.errors import ApiError
-from labkit.pocket.node.network import conntrack, servicerules
+from labkit.pocket.node.network import servicerules
 from labkit.pocket.node.network.addresses import AddressPool
 from labkit.pocket.node.network.clusterview import POLICIES, WATCHED, ClusterView, Key, Touched, key_of
-from labkit.pocket.node.network.expressions import PROTOCOL_NUMBERS
+from labkit.pocket.node.network.conntrack import forget_stale
+from labkit.pocket.node.network.features import missing_features
 from labkit.pocket.node.network.links import LINK_ADDRESS, Links, remove_link
-from labkit.pocket.node.network.namespaces import new_network_namespace
 from labkit.pocket.node.network.netlink import NETLINK_NETFILTER, NetlinkError, NetlinkSocket
+from labkit.pocket.node.network.outside import Outside
 from labkit.pocket.node.network.policyrules import Member, PolicyRules
 from labkit.pocket.node.network.ruleset import Ruleset, changes, commit
 from labkit.pocket.node.network.servicerules import ServicePort
@@ -30,6 +31,16 @@ log = logging.getLogger(__name__)
 NODE_ADDRESS = "172.18.0.2"
 
 
+class KernelLacksFeatures(OSError):  # noqa: N818 - says what is the matter
+    """The kernel cannot carry a pod network; `missing` has what it lacks, each with the option it is built
+    with.
+    """
+
+    def __init__(self, missing: list[str]) -> None:
+        super().__init__(errno.EOPNOTSUPP, "this kernel lacks " + "; ".join(missing))
+        self.missing = missing
+
+
 @dataclass(frozen=True, slots=True)
 class PodAddress:
     """What a pod got: its address, its gateway, and the name of the node's end of its link."""
@@ -37,15 +48,6 @@ class PodAddress:
     ip: str
     gateway: str
     link: str
-
-
-@dataclass(frozen=True, slots=True)
-class Outside:
-    """A host beyond the cluster that the node has a route to: no pod, no policy of its own."""
-
-    address: str
-    netns_fd: int
-    index: int
 
 
 @dataclass(slots=True)
@@ -88,8 +90,16 @@ class PodNetwork:
     async def start(self) -> None:
         """Set up the node's own link and the tables, with everything the API holds now.
 
-        Raises NetlinkError when the kernel lacks something; its text names what.
+        Raises KernelLacksFeatures when the kernel lacks something, NetlinkError for another refusal.
         """
+        try:
+            await self._start()
+        except OSError as error:
+            if missing := missing_features():
+                raise KernelLacksFeatures(missing) from error
+            raise
+
+    async def _start(self) -> None:
         self._links = Links()
         self._netfilter = NetlinkSocket(NETLINK_NETFILTER)
         self._links.start(self._node_address)
@@ -193,24 +203,18 @@ class PodNetwork:
                 return pod_rules(netfilter, attachment.member, names, style)
         raise KeyError(f"pod {namespace}/{pod} is not connected to the pod network")
 
-    # ---- hosts beyond the cluster --------------------------------------------------------------------------
-
     def outside(self, address: str = "203.0.113.10") -> Outside:
-        """A host outside the cluster, in a network namespace of its own, that pods can reach and be reached
-        from.
+        """A host outside the cluster, in a network namespace of its own: pods reach it and are reached from
+        it.
         """
         links, _ = self._running()
-        netns_fd = new_network_namespace()
-        index = links.attach(netns_fd, address, f"outside {address}")
-        links.up(index, netns_fd, address)
-        host = self._outside[address] = Outside(address, netns_fd, index)
+        host = self._outside[address] = Outside.make(links, address)
         return host
 
     def remove_outside(self, host: Outside) -> None:
         """Remove such a host."""
         if self._outside.pop(host.address, None) is not None:
-            remove_link(host.index)
-            os.close(host.netns_fd)
+            host.remove()
 
     # ---- following the API ---------------------------------------------------------------------------------
 
@@ -242,8 +246,9 @@ class PodNetwork:
             return
         try:
             self._apply()
-        except NetlinkError:
-            log.exception("the kernel refused a change of the rules; trying again in a second")
+        except Exception:
+            # Whatever it was, the next try makes both tables anew.
+            log.exception("the rules could not be changed; trying again in a second")
             asyncio.get_running_loop().call_later(1.0, self._touch, Touched.POLICY | Touched.SERVICES)
 
     def _apply(self) -> None:
@@ -276,7 +281,7 @@ class PodNetwork:
         self._service_table = wanted
         previous, self._ports = self._ports, ports
         log.debug("services: %d messages in %.1f ms", count, 1e3 * (time.perf_counter() - started))
-        _forget_stale(netfilter, previous, ports)
+        forget_stale(netfilter, previous, ports)
 
     def _member(self, key: Key, address: str) -> Member:
         pod = self._view.pods[key]
@@ -315,26 +320,3 @@ class PodNetwork:
         if self._links is None or self._netfilter is None:
             raise RuntimeError("the pod network is not started")
         return self._links, self._netfilter
-
-
-def _forget_stale(netfilter: NetlinkSocket, before: list[ServicePort], after: list[ServicePort]) -> None:
-    """Drop UDP connections through a Service to an endpoint that is no longer one of it."""
-    lost: dict[tuple[str, int], set[tuple[str, int]]] = {}
-    now = {front: set(port.targets) for port in after if port.protocol == "UDP" for front in port.fronts}
-    for port in before:
-        if port.protocol == "UDP":
-            for front in port.fronts:
-                if set(port.targets) - now.get(front, set()):
-                    lost[front] = now.get(front, set())
-    if not lost:
-        return
-    udp = PROTOCOL_NUMBERS["UDP"]
-    try:
-        count = conntrack.forget(
-            netfilter,
-            lambda c: c.protocol == udp and c.destination in lost and c.answers not in lost[c.destination],
-        )
-    except NetlinkError as error:
-        log.warning("stale UDP connections stay until they time out: %s", error)
-    else:
-        log.debug("forgot %d UDP connections", count)

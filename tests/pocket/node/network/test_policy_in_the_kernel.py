@@ -248,6 +248,14 @@ async def test_the_node_reaches_an_isolated_pod_and_the_pod_its_node(bench: Benc
 
 
 @on_bench
+async def test_the_node_speaks_to_pods_from_its_own_address_as_kubelet_probes_do(bench: Bench) -> None:
+    pod = await bench.pod("x/a")
+    server = pod.listen(80)
+    assert await bench.connect(None, pod.ip, 80) == "OK"
+    assert server.accept()[1][0] == "172.18.0.2"
+
+
+@on_bench
 async def test_a_new_pod_is_isolated_from_its_first_packet(bench: Bench) -> None:
     """The moment the link is up, before the loop has had a turn, the pod can neither send nor be reached."""
     bench.namespace("x")
