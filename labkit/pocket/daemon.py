@@ -74,7 +74,6 @@ def _run(places: Places, report: int) -> None:
     lock = _hold(places)
     listening, port = _listen(places)
     enter_namespaces()
-    os.umask(0o022)  # what containers see must be readable in them
     run = places.run
     run.mkdir(exist_ok=True)
     linux.mount("tmpfs", str(run), "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=0755")

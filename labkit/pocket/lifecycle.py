@@ -25,6 +25,7 @@ from labkit.pocket.places import Places, default_home
 
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
+_ANSWER_SECONDS = 5.0
 _STAGES_OF_THE_MACHINE = ("unshare", "id-map", "capabilities", "network")
 
 
@@ -69,7 +70,7 @@ def up(
     places = Places(name, home or default_home())
     with _changing(places):
         running = _running(places)
-        if running is not None:
+        if running is not None and _answers(running, places):
             return running
         existed = places.state.exists()
         places.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -184,6 +185,46 @@ def _running(places: Places) -> ClusterInfo | None:
     return ClusterInfo(places.name, info["pid"], places.kubeconfig, info["server"], started=info["started"])
 
 
+def _answers(running: ClusterInfo, places: Places) -> bool:
+    """Whether its API answers; False when the daemon has ended meanwhile (as after a kill).
+
+    Raises PocketError when it lives and says nothing.
+    """
+    import http.client
+    import ssl
+
+    context = ssl.create_default_context(cafile=str(places.pki / "ca.crt"))
+    host, _, port = running.server.removeprefix("https://").partition(":")
+    connection = http.client.HTTPSConnection(host, int(port), timeout=_ANSWER_SECONDS, context=context)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == 200
+    except OSError as problem:
+        if _ended(running.pid):
+            return False
+        raise PocketError(
+            f"The cluster {running.name!r} runs and does not answer.",
+            f"Its daemon is process {running.pid}; a request to {running.server} says: {problem}.",
+            f"End its processes and start it again, it keeps its objects: kill -9 {running.pid} && labkit up {running.name}",
+        ) from None
+    finally:
+        connection.close()
+
+
+def _ended(pid: int | None) -> bool:
+    """Wait shortly for a process that is about to end."""
+    if pid is None:
+        return True
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return _gone([fd], _ANSWER_SECONDS)
+    finally:
+        os.close(fd)
+
+
 def _spawn(places: Places) -> dict[str, Any]:
     """Start the daemon and wait for its word."""
     read, write = os.pipe2(os.O_CLOEXEC)
@@ -256,6 +297,7 @@ def _end(places: Places) -> None:
             with contextlib.suppress(ProcessLookupError, OSError):
                 watched.append((pid, os.pidfd_open(pid)))
     if not watched:
+        _wait_for_init(info.get("init"))
         return
     try:
         # Still alive after the descriptors were opened: so they are the daemon's, and no later process'.
@@ -274,6 +316,17 @@ def _end(places: Places) -> None:
                 )
     finally:
         for _, fd in watched:
+            os.close(fd)
+
+
+def _wait_for_init(pid: int | None) -> None:
+    """After a kill of the daemon the kernel ends the rest by itself; that takes a moment."""
+    with contextlib.suppress(OSError, TypeError):
+        fd = os.pidfd_open(pid)  # type: ignore[arg-type]
+        try:
+            if Path(f"/proc/{pid}/comm").read_text() == "pocket-init\n":
+                _gone([fd], _STOP_SECONDS)
+        finally:
             os.close(fd)
 
 

@@ -196,11 +196,14 @@ class PodLife:
         name = etcfiles.hostname(self.pod, self.context.node_name)
         etc = self._folder / "etc"
         etc.mkdir(parents=True, exist_ok=True)
-        (etc / "hosts").write_text(etcfiles.hosts(self.pod, self.address, self.context.node_name))
-        (etc / "hostname").write_text(name + "\n")
-        (etc / "resolv.conf").write_text(
-            etcfiles.resolv_conf(self.pod, machine=self.context.machine_resolv_conf)
-        )
+        texts = {
+            "hosts": etcfiles.hosts(self.pod, self.address, self.context.node_name),
+            "hostname": name + "\n",
+            "resolv.conf": etcfiles.resolv_conf(self.pod, machine=self.context.machine_resolv_conf),
+        }
+        for file, text in texts.items():
+            (etc / file).write_text(text)
+            (etc / file).chmod(0o644)
 
     def _etc_binds(self, spec: Obj) -> list[Bind]:
         mounted = {mount["mountPath"].rstrip("/") for mount in spec.get("volumeMounts") or []}

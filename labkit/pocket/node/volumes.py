@@ -153,6 +153,7 @@ class Volumes:
     @staticmethod
     def _write(folder: Path, files: Mapping[str, bytes], mode: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o755)
         for name, content in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)

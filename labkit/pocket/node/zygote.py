@@ -99,6 +99,7 @@ class Zygote:
     def serve(self) -> NoReturn:
         """Answer requests until the daemon goes away."""
         linux.set_name("pocket-init")
+        os.umask(0o022)  # the daemon's own files are private; a container's are as everywhere
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         Path(self.root).mkdir()
