@@ -12,7 +12,12 @@ IMAGES = (
         names=("agnhost",),
         entrypoint=("/agnhost",),
         cmd=("pause",),
-        commands={**TOOLBOX, "/agnhost": _AGNHOST, "/usr/local/bin/agnhost": _AGNHOST},
+        commands={
+            **TOOLBOX,
+            "/agnhost": _AGNHOST,
+            "/agnhost-2": _AGNHOST,
+            "/usr/local/bin/agnhost": _AGNHOST,
+        },
         files={"/uploads/.keep": ""},
         note="agnhost: pause, netexec, serve-hostname, porter, connect and smaller subcommands answer as upstream's",
     ),

@@ -18,7 +18,6 @@ _SUBCOMMANDS = {
     "dns-suffix": "agnhost:dns_suffix",
     "dns-server-list": "agnhost:dns_server_list",
     "etc-hosts": "agnhost:etc_hosts",
-    "entrypoint-tester": "agnhost:entrypoint_tester",
     "liveness": "agnhost:liveness",
     "logs-generator": "agnhost:logs_generator",
     "test-webserver": "agnhost:test_webserver",
@@ -30,6 +29,9 @@ _SUBCOMMANDS = {
 
 def main(argv: list[str]) -> int:
     name = argv[1] if len(argv) > 1 else "help"
+    if name == "entrypoint-tester":
+        out(f"[{' '.join(argv)}]")
+        return 0
     target = _SUBCOMMANDS.get(name)
     if target is None:
         err(f'Error: unknown command "{name}" for "app"\nRun \'app --help\' for usage.')
@@ -40,20 +42,21 @@ def main(argv: list[str]) -> int:
 
 def pause(argv: list[str]) -> int:
     """Say "Paused" and sleep until a signal ends it (exit code 0)."""
-    out("Paused")
-    return wait_for_signal()
+    return _until_a_signal("Paused")
 
 
 def pause_container(argv: list[str]) -> int:
     """The pause image's `/pause`."""
-    return wait_for_signal()
+    return _until_a_signal("")
 
 
-def wait_for_signal() -> int:
+def _until_a_signal(say: str) -> int:
     ends = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(
         signal.SIG_BLOCK, ends
     )  # also when we are process 1, where a default action is none
+    if say:
+        out(say)
     signal.sigwait(ends)
     return 0
 
@@ -76,11 +79,6 @@ def _resolv_conf(keyword: str) -> list[str]:
 def etc_hosts(argv: list[str]) -> int:
     with open("/etc/hosts", "rb") as file:  # noqa: PTH123
         out(file.read())
-    return 0
-
-
-def entrypoint_tester(argv: list[str]) -> int:
-    out(f"[/agnhost {' '.join(argv)}]")
     return 0
 
 

@@ -17,7 +17,7 @@ from datetime import datetime
 from urllib.parse import quote
 
 from .agnhost_connect import resolve
-from .console import log
+from .console import log, reason
 from .goflags import Value, parse, parse_duration
 from .http1 import Request, Response, serve
 from .service import host_port, run, udp
@@ -270,7 +270,7 @@ def _json(value: object) -> str:
 
 
 def _dial_error(protocol: str, address: tuple[str | int, ...], problem: OSError) -> str:
-    words = "i/o timeout" if isinstance(problem, TimeoutError) else (problem.strerror or str(problem)).lower()
+    words = "i/o timeout" if isinstance(problem, TimeoutError) else reason(problem).lower()
     if protocol == "udp":
         return f"reading from udp connection failed. err:'{words}'"
     return f'Get "http://{address[0]}:{address[1]}": dial tcp {address[0]}:{address[1]}: {words}'

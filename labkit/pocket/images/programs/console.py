@@ -26,6 +26,11 @@ def log(message: str) -> None:
     err(time.strftime("%Y/%m/%d %H:%M:%S ") + message)
 
 
+def reason(problem: OSError) -> str:
+    """What the kernel said, in strerror's words (asyncio puts its own into a failed connect)."""
+    return os.strerror(problem.errno) if problem.errno else str(problem)
+
+
 def read_input() -> bytes:
     """All of standard input."""
     chunks = []

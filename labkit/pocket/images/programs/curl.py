@@ -49,6 +49,9 @@ class _Transfer:
     def since(self) -> float:
         return time.perf_counter() - self.began
 
+    def ms(self) -> int:
+        return int(self.since() * 1000)
+
 
 def main(argv: list[str]) -> int:
     """Transfer every URL of the command line; the exit code is that of the last."""
@@ -144,7 +147,7 @@ def _connected(
     try:
         where: list[Address] = addresses(name, number, family=options.family, timeout=patience)
     except NameTimeout:
-        raise Failed(28, f"Resolving timed out after {_ms(began)} milliseconds") from None
+        raise Failed(28, f"Resolving timed out after {transfer.ms()} milliseconds") from None
     except OSError:
         raise Failed(6, f"Could not resolve host: {host}") from None
     for _, address in where if options.on("verbose") else []:
@@ -154,12 +157,14 @@ def _connected(
             where, None if patience is None else max(0.001, patience - (time.monotonic() - began))
         )
     except TimeoutError:
-        raise Failed(28, f"Connection timed out after {_ms(began)} milliseconds") from None
+        raise Failed(28, f"Connection timed out after {transfer.ms()} milliseconds") from None
     except OSError as problem:
         if options.on("verbose"):
             err(f"* connect to {where[-1][1][0]} port {port} failed: {os.strerror(problem.errno or 0)}")
         reason = "Could not connect to server"
-        raise Failed(7, f"Failed to connect to {host} port {port} after {_ms(began)} ms: {reason}") from None
+        raise Failed(
+            7, f"Failed to connect to {host} port {port} after {transfer.ms()} ms: {reason}"
+        ) from None
     transfer.connected = transfer.since()
     peer, local = connection.getpeername(), connection.getsockname()
     transfer.peer, transfer.local = (peer[0], peer[1]), (local[0], local[1])
@@ -189,14 +194,13 @@ def _exchange(
         for line in lines:
             err(f"> {line}")
         err(">")
-    began = time.monotonic() - transfer.since()
     try:
         connection.sendall("\r\n".join([*lines, "", ""]).encode() + (data or b""))
         response = HTTPResponse(connection, method=method)
         response.begin()
     except TimeoutError:
         raise Failed(
-            28, f"Operation timed out after {_ms(began)} milliseconds with 0 bytes received"
+            28, f"Operation timed out after {transfer.ms()} milliseconds with 0 bytes received"
         ) from None
     except RemoteDisconnected:
         raise Failed(52, "Empty reply from server") from None
@@ -263,9 +267,8 @@ def _receive(options: Options, transfer: _Transfer, response: HTTPResponse, targ
         if first and target:
             _put(target, b"", first=True)
     except TimeoutError:
-        began = time.monotonic() - transfer.since()
         raise Failed(
-            28, f"Operation timed out after {_ms(began)} milliseconds with {transfer.size} bytes received"
+            28, f"Operation timed out after {transfer.ms()} milliseconds with {transfer.size} bytes received"
         ) from None
     except ConnectionResetError:
         raise Failed(56, "Recv failure: Connection reset by peer") from None
@@ -282,10 +285,6 @@ def _put(target: str | None, data: bytes, *, first: bool) -> None:
             file.write(data)
     except OSError:
         raise Failed(23, f"Failed to open the file {target}") from None
-
-
-def _ms(began: float) -> int:
-    return int((time.monotonic() - began) * 1000)
 
 
 def _written(text: str, transfer: _Transfer) -> str:

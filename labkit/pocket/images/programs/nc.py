@@ -209,6 +209,8 @@ class _Netcat:
             except OSError as problem:
                 err(f"nc: {'' if self.openbsd else 'bind: '}{os.strerror(problem.errno or 0)}")
                 return 1
+            if not self.udp:
+                listener.listen(16)
             if self.verbose:
                 shown = listener.getsockname()
                 err(
@@ -222,7 +224,6 @@ class _Netcat:
                 os.write(1, data)
                 relay(listener, idle=self.wait)
                 return 0
-            listener.listen(16)
             while True:
                 connection, peer = listener.accept()
                 with connection:

@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from .console import err, out
+from .console import reason as strerror
 from .entrypoint import become
 from .http1 import Request, Response, reason, serve
 from .nginx_conf import ConfError, Directive, parse
@@ -235,6 +236,8 @@ def _error(status: int, headers: dict[str, str] | None = None) -> Response:
 def _file(chain: list[Directive], request: Request) -> Response:
     if request.method not in ("GET", "HEAD"):
         return _error(405)
+    if os.path.normpath(request.path.lstrip("/") or ".").startswith(".."):
+        return _error(400)
     location = chain[0]
     alias = location.first("alias")
     if alias:
@@ -291,7 +294,8 @@ async def _proxy(target: str, location: Directive, request: Request) -> Response
         stamp = time.strftime("%Y/%m/%d %H:%M:%S")
         where = host_port((parts.hostname or "", parts.port or 80))
         err(
-            f"{stamp} [error] 1#1: *1 connect() failed ({problem.errno}: {problem.strerror}) while connecting to upstream {where}"
+            f"{stamp} [error] 1#1: *1 connect() failed ({problem.errno}: {strerror(problem)}) "
+            f"while connecting to upstream {where}"
         )
         return _error(502)
     lines = answer.decode("latin-1").split("\r\n")

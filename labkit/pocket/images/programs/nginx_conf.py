@@ -36,7 +36,7 @@ class Directive:
 def parse(text: str, path: str) -> Directive:
     """The file's directives, under a nameless root. Raises ConfError."""
     tokens = _tokens(text, path)
-    return Directive("", [], _block(tokens, path, top=True))
+    return Directive("", [], _block(tokens, path, 1, top=True))
 
 
 def _tokens(text: str, path: str) -> Iterator[tuple[str, int, bool]]:
@@ -57,10 +57,9 @@ def _tokens(text: str, path: str) -> Iterator[tuple[str, int, bool]]:
                 )
 
 
-def _block(tokens: Iterator[tuple[str, int, bool]], path: str, *, top: bool) -> list[Directive]:
+def _block(tokens: Iterator[tuple[str, int, bool]], path: str, line: int, *, top: bool) -> list[Directive]:
     items: list[Directive] = []
     words: list[str] = []
-    line = 0
     for token, line, quoted in tokens:
         if quoted or token not in ("{", "}", ";"):
             words.append(token)
@@ -77,7 +76,7 @@ def _block(tokens: Iterator[tuple[str, int, bool]], path: str, *, top: bool) -> 
                 items.append(Directive(words[0], words[1:]))
             words = []
         else:
-            items.append(Directive(words[0], words[1:], _block(tokens, path, top=False)))
+            items.append(Directive(words[0], words[1:], _block(tokens, path, line, top=False)))
             words = []
     if words or not top:
         raise ConfError(f'unexpected end of file, expecting "{";" if words else "}"}" in {path}:{line}')

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from . import apache
-from .console import err
+from .console import err, reason
 from .entrypoint import become
 from .http1 import Request, Response
 from .mysqlwire import MysqlError, connect
@@ -69,7 +69,7 @@ async def _answer(request: Request) -> Response:
         return apache.error(404, "Not Found", "The requested URL was not found on this server.")
     problem = await _database()
     if problem is not None:
-        words = problem.message if isinstance(problem, MysqlError) else problem.strerror or str(problem)
+        words = problem.message if isinstance(problem, MysqlError) else reason(problem)
         code = problem.code if isinstance(problem, MysqlError) else 2002
         err(f"[{time.strftime('%a %b %d %H:%M:%S %Y')}] [php:warn] [pid 1] [client {request.peer[0]}:{request.peer[1]}] "
             f"PHP Warning:  mysqli_real_connect(): (HY000/{code}): {words} in /var/www/html/wp-includes/wp-db.php")  # fmt: skip
