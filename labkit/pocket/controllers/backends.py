@@ -112,7 +112,15 @@ def backends(service: Obj, pods: Iterable[Obj]) -> list[Backend]:
 def _addresses(pod: Obj) -> list[str]:
     status = pod.get("status") or {}
     listed = [item["ip"] for item in status.get("podIPs") or () if item.get("ip")]
-    return listed or ([status["podIP"]] if status.get("podIP") else [])
+    return [address for address in listed or [status.get("podIP")] if _is_address(address)]
+
+
+def _is_address(text: str | None) -> bool:
+    """A pod's status may hold anything; one wrong address must not take a whole Service down."""
+    try:
+        return bool(text) and ip_address(text or "") is not None
+    except ValueError:
+        return False
 
 
 def _ports(service: Obj, pod: Obj) -> Iterable[Port]:

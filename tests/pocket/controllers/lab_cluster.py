@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import Callable
+from ipaddress import IPv4Address
 from typing import Any
 
 from labkit.pocket.api.api import Api
@@ -21,7 +22,7 @@ class FakeKubelet:
         self.api = api
         self.grace = 0.0
         self.makes_ready: Callable[[Obj], bool] = lambda pod: True
-        self._addresses = itertools.count(2)
+        self._addresses = itertools.count(int(IPv4Address("10.244.0.2")))
 
     async def run(self) -> None:
         watch = self.api.watch("pods")
@@ -47,7 +48,7 @@ class FakeKubelet:
         said = [c["status"] for c in status.get("conditions") or () if c["type"] == "Ready"]
         if said == [ready] or status.get("phase") in ("Succeeded", "Failed"):
             return
-        address = status.get("podIP") or f"10.244.0.{next(self._addresses)}"
+        address = status.get("podIP") or str(IPv4Address(next(self._addresses)))
 
         def change(copy: Obj) -> Obj:
             old = copy.get("status") or {}
