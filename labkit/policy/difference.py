@@ -56,7 +56,7 @@ class TableDifference:
         }
         table = self.after
         rows = [[changed.get((s, d), "·") for d in table.destinations] for s in table.sources]
-        legend = "before and after; rows: from, columns to.   . allowed   X denied   ? open   · no change"
+        legend = "before and after; rows: from, columns: to.   . allowed   X denied   ? open   · no change"
         count = f"{len(changed)} change{'' if len(changed) == 1 else 's'}"
         return "\n".join(
             (
