@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .cluster import Applied, Cluster
+from .cluster import Cluster
 from .errors import (
     ApplyError,
     ClusterError,
@@ -18,6 +18,7 @@ from .errors import (
     WaitTimeout,
 )
 from .execution import ExecResult
+from .writing import Applied
 
 __all__ = [
     "Applied",

@@ -45,11 +45,12 @@ class PocketProvider:
             raise ClusterError(str(problem)) from problem
 
     def doctor(self) -> Sequence[Finding]:
-        """What a pocket cluster needs of this machine, each really tried."""
+        """What a pocket cluster needs of the kernel, each thing really tried; the remedy is a shell command."""
         from labkit.pocket import preflight
 
-        found = preflight.checks(self._home)
-        return [Finding(check.what, check.ok, check.why, check.fix_command or "") for check in found]
+        return [
+            Finding(one.what, one.ok, one.why, one.fix_command or "") for one in preflight.checks(self._home)
+        ]
 
     def _provided(self, info: object) -> ProvidedCluster:
         from labkit.pocket.lifecycle import ClusterInfo
