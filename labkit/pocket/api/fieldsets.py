@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from labkit.pocket.api.schema import Node
+from labkit.pocket.api.nodes import Node
 
 Obj = dict[str, Any]
 Path = tuple[str, ...]

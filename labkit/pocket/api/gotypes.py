@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from labkit.pocket.api.registry import package_data
 
 if TYPE_CHECKING:
-    from labkit.pocket.api.schema import Node
+    from labkit.pocket.api.nodes import Node
 
 
 def fields_left_out_empty(definition: str) -> frozenset[str] | None:

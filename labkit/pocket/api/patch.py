@@ -9,9 +9,9 @@ import jsonpatch
 from jsonpointer import JsonPointerException
 
 from labkit.pocket.api.errors import ApiError, bad_request, failure
+from labkit.pocket.api.nodes import Node
 from labkit.pocket.api.registry import Resource
 from labkit.pocket.api.request import Options
-from labkit.pocket.api.schema import Node
 from labkit.pocket.api.store import clone
 from labkit.pocket.api.strategic import PatchMistake, strategic_merge
 

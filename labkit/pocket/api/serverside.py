@@ -20,11 +20,11 @@ from labkit.pocket.api.fieldsets import (
     path_text,
     without,
 )
+from labkit.pocket.api.nodes import Node
 from labkit.pocket.api.objects import now
 from labkit.pocket.api.ownership import APPLY, Entry, read_entries, write_entries
 from labkit.pocket.api.registry import Resource
 from labkit.pocket.api.request import Options
-from labkit.pocket.api.schema import Node
 from labkit.pocket.api.store import clone
 
 if TYPE_CHECKING:

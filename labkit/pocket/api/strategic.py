@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from labkit.pocket.api.schema import Node
+from labkit.pocket.api.nodes import Node
 from labkit.pocket.api.store import clone
 
 Obj = dict[str, Any]

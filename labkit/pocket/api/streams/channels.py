@@ -14,7 +14,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -91,6 +91,26 @@ def negotiate(request: web.Request, supported: Iterable[Subprotocol]) -> Subprot
     )
 
 
+class Channels(Protocol):
+    """A client at the other end of numbered channels, over whatever connection."""
+
+    @property
+    def response(self) -> web.StreamResponse:
+        """The response the handler must return."""
+
+    async def receive(self) -> tuple[int, bytes] | None:
+        """The next (channel, data); None when the client has gone or breaks the protocol."""
+
+    async def send(self, channel: int, data: bytes) -> None:
+        """Send data on a channel. Raises ConnectionError when the client has gone."""
+
+    async def send_status(self, status: dict[str, Any]) -> None:
+        """Say how it ended."""
+
+    async def close(self) -> None:
+        """End every channel."""
+
+
 class ChannelSocket:
     """A WebSocket that carries numbered channels. Writes from several tasks do not mix."""
 
@@ -106,7 +126,7 @@ class ChannelSocket:
         return cls(socket, protocol)
 
     @property
-    def socket(self) -> web.WebSocketResponse:
+    def response(self) -> web.StreamResponse:
         """The response the handler must return."""
         return self._socket
 

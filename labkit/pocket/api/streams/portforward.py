@@ -15,18 +15,26 @@ import struct
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from labkit.pocket.api import errors
 from labkit.pocket.api.streams import spdy
-from labkit.pocket.api.streams.channels import PORT_SUBPROTOCOLS, ChannelSocket, negotiate, offered, upgrade
+from labkit.pocket.api.streams.channels import PORT_SUBPROTOCOLS, ChannelSocket, negotiate, offered
 from labkit.pocket.api.streams.query import forwarded_ports, require_node
 from labkit.pocket.api.streams.spdysession import SpdySession, Stream
+from labkit.pocket.api.streams.tunnel import (
+    SPDY,
+    BareTunnel,
+    WebSocketTunnel,
+    negotiated_version,
+    wants_spdy,
+)
 from labkit.pocket.runtime import Runtime, RuntimeFailure
 
 _log = logging.getLogger(__name__)
 
-SPDY_TUNNEL = "SPDY/3.1+portforward.k8s.io"
+_VERSION = "portforward.k8s.io"
+SPDY_TUNNEL = f"{SPDY}+{_VERSION}"
 _CHUNK = 1 << 16
 # How long the second stream of a pair may take, as a kubelet's DefaultStreamCreationTimeout. Seconds.
 _PAIR_WITHIN = 30.0
@@ -38,14 +46,17 @@ async def pod_portforward(
     """GET .../pods/NAME/portforward."""
     require_node(pod)
     if SPDY_TUNNEL in offered(request):
-        return await _serve_tunnel(request, pod, runtime)
+        return await _serve_tunnel(await WebSocketTunnel.open(request, SPDY_TUNNEL), pod, runtime)
+    if wants_spdy(request):
+        version = negotiated_version(request, (_VERSION,))
+        return await _serve_tunnel(await BareTunnel.open(request, version), pod, runtime)
     protocol = negotiate(request, PORT_SUBPROTOCOLS)
     ports = forwarded_ports(request.query)
     if len(ports) > 127:
         raise errors.bad_request("too many ports: a channel number is one byte")
     socket = await ChannelSocket.open(request, protocol)
     await _serve_channels(socket, pod, runtime, ports)
-    return socket.socket
+    return socket.response
 
 
 class _Target:
@@ -148,7 +159,6 @@ async def _serve_tunnel(request: web.Request, pod: Mapping[str, Any], runtime: R
     target = _Target(pod, runtime)
     pairs: dict[str, dict[str, Stream]] = {}
     tasks: set[asyncio.Task[None]] = set()
-    socket = await upgrade(request, SPDY_TUNNEL)
 
     def spawn(work: Any) -> None:
         task = asyncio.create_task(work)
@@ -201,11 +211,7 @@ async def _serve_tunnel(request: web.Request, pod: Mapping[str, Any], runtime: R
             session.forget(data)
             session.forget(error)
 
-    async def receive() -> bytes | None:
-        message = await socket.receive()
-        return bytes(message.data) if message.type is WSMsgType.BINARY else None
-
-    session = SpdySession(receive, socket.send_bytes, accept)
+    session = SpdySession(tunnel.receive, tunnel.send, accept)
     try:
         await session.run()
     except spdy.SpdyError as error:
@@ -216,9 +222,8 @@ async def _serve_tunnel(request: web.Request, pod: Mapping[str, Any], runtime: R
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        with contextlib.suppress(ConnectionError):
-            await socket.close()
-    return socket
+        await tunnel.close()
+    return tunnel.response
 
 
 async def _serve_channels(

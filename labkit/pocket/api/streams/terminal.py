@@ -16,9 +16,18 @@ from typing import Any
 from aiohttp import web
 
 from labkit.pocket.api import errors
-from labkit.pocket.api.streams.channels import EXEC_SUBPROTOCOLS, Channel, ChannelSocket, negotiate
+from labkit.pocket.api.streams.channels import (
+    EXEC_SUBPROTOCOLS,
+    UNNAMED,
+    Channel,
+    Channels,
+    ChannelSocket,
+    negotiate,
+)
 from labkit.pocket.api.streams.query import TerminalOptions, chosen_container, require_node, terminal_options
+from labkit.pocket.api.streams.spdychannels import EXEC_VERSIONS, SpdyChannels
 from labkit.pocket.api.streams.status import exit_code, success
+from labkit.pocket.api.streams.tunnel import BareTunnel, negotiated_version, wants_spdy
 from labkit.pocket.runtime import ContainerNotFound, ExecSession, Runtime, RuntimeFailure
 
 _log = logging.getLogger(__name__)
@@ -71,7 +80,8 @@ async def _serve(
     container = chosen_container(pod, request.query.get("container", ""))
     require_node(pod)
     options = terminal_options(request.query)
-    protocol = negotiate(request, EXEC_SUBPROTOCOLS)
+    spdy_version = negotiated_version(request, EXEC_VERSIONS) if wants_spdy(request) else ""
+    protocol = UNNAMED if spdy_version else negotiate(request, EXEC_SUBPROTOCOLS)
     try:
         session = await start(container, options)
     except ContainerNotFound as error:
@@ -83,29 +93,39 @@ async def _serve(
     except RuntimeFailure as error:
         problem = errors.internal(f"{failed}: {error.message}").status
 
+    response: web.StreamResponse | None = None
     try:
-        socket = await ChannelSocket.open(request, protocol)
+        client: Channels
+        if spdy_version:
+            tunnel = await BareTunnel.open(request, spdy_version)
+            response = tunnel.response
+            client = await SpdyChannels.open(tunnel, options)
+        else:
+            client = await ChannelSocket.open(request, protocol)
+            response = client.response
         if session is None:
             assert problem is not None
-            await socket.send_status(problem)
+            await client.send_status(problem)
         else:
-            code = await _Bridge(socket, session, options).run()
+            code = await _Bridge(client, session, options).run()
             if code is not None:
-                await socket.send_status(exit_code(code) if code and tell_exit_code else success())
-        await socket.close()
-    except ConnectionError:
-        _log.debug("the client of %s went away", request.path)
+                await client.send_status(exit_code(code) if code and tell_exit_code else success())
+        await client.close()
+    except ConnectionError as error:
+        _log.debug("the client of %s went away: %s", request.path, error)
+        if response is None:
+            raise
     finally:
         if session is not None:
             session.kill()
-    return socket.socket
+    return response
 
 
 class _Bridge:
     """Carries bytes between one session and one client until either ends."""
 
-    def __init__(self, socket: ChannelSocket, session: ExecSession, options: TerminalOptions) -> None:
-        self._socket = socket
+    def __init__(self, client: Channels, session: ExecSession, options: TerminalOptions) -> None:
+        self._client = client
         self._session = session
         self._options = options
         self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue(_STDIN_FRAMES)
@@ -154,10 +174,10 @@ class _Bridge:
         while data := await read():
             self._moved += 1
             if channel is not None:
-                await self._socket.send(channel, data)
+                await self._client.send(channel, data)
 
     async def _read_client(self) -> None:
-        while (frame := await self._socket.receive()) is not None:
+        while (frame := await self._client.receive()) is not None:
             channel, data = frame
             if channel == Channel.STDIN and self._options.stdin:
                 await self._stdin.put(data)
