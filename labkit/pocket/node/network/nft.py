@@ -9,6 +9,7 @@ import socket
 import struct
 from collections.abc import Iterable
 from enum import Enum, IntEnum
+from functools import lru_cache
 
 from labkit.pocket.node.network.expressions import FAMILY_IPV4, Verdict, value_of, verdict_data
 from labkit.pocket.node.network.netlink import (
@@ -182,6 +183,7 @@ def delete_elements(table: str, name: str, keys: Iterable[bytes]) -> list[Messag
     return _elements(DELSETELEM, 0, table, name, packed, f"remove elements from {name}")
 
 
+@lru_cache(4096)
 def verdict_element(code: Verdict, chain: str) -> bytes:
     """The data of an element of a verdict map."""
     return nested(2, verdict_data(code, chain))
@@ -192,6 +194,7 @@ def plain_element(data: bytes) -> bytes:
     return value_of(2, data)
 
 
+@lru_cache(4096)
 def packed_address(address: str) -> bytes:
     """An IPv4 address as a key."""
     return socket.inet_aton(address)

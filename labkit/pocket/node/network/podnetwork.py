@@ -18,7 +18,8 @@ from labkit.pocket.node.network.features import missing_features
 from labkit.pocket.node.network.links import LINK_ADDRESS, Links, remove_link
 from labkit.pocket.node.network.netlink import NETLINK_NETFILTER, NetlinkError, NetlinkSocket
 from labkit.pocket.node.network.outside import Outside
-from labkit.pocket.node.network.policyrules import Member, PolicyRules
+from labkit.pocket.node.network.peersets import Member
+from labkit.pocket.node.network.policyrules import PolicyRules
 from labkit.pocket.node.network.ruleset import Ruleset, changes, commit
 from labkit.pocket.node.network.servicerules import ServicePort
 from labkit.pocket.node.network.text import pod_rules

@@ -12,33 +12,18 @@ from __future__ import annotations
 import struct
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from labkit.pocket.node.network import expressions as ex
 from labkit.pocket.node.network import nft
 from labkit.pocket.node.network.expressions import Compare, Verdict
 from labkit.pocket.node.network.nft import Kind
+from labkit.pocket.node.network.peersets import Member, PeerSets, classes_of, port_set
 from labkit.pocket.node.network.ruleset import BaseChain, Chain, Elements, Rule, Ruleset
 from labkit.policy.flow import Direction
-from labkit.policy.labels import Selector
-from labkit.policy.model import NAME_LABEL, ContainerPort
+from labkit.policy.model import ContainerPort
 from labkit.policy.networkpolicy import CompiledPolicy, IpBlock, Peer, PortMatch
 
 TABLE = "pocket-policy"
-Labels = Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A pod on the network: what selectors and named ports see of it."""
-
-    namespace: str
-    name: str
-    labels: tuple[tuple[str, str], ...]
-    ports: tuple[ContainerPort, ...]
-    address: str
-    peer: bool = True
-    """False once the pod has ended (Succeeded or Failed): others' rules no longer mean it."""
 
 
 def chain_name(direction: Direction, address: str) -> str:
@@ -58,65 +43,62 @@ class PolicyRules:
 
     def __init__(self) -> None:
         """Starts with nothing rendered."""
-        self._namespaces: dict[str, Labels] = {}
-        self._matches: dict[tuple[str, tuple[tuple[str, str], ...]], bool] = {}
-        self._numbers: dict[str, int] = {}
-        self._next_number = 1
+        self._peers = PeerSets()
         self._chains: dict[tuple[object, ...], tuple[Rule, ...]] = {}
         self._last = Ruleset(TABLE)
 
     def render(
-        self, policies: Iterable[CompiledPolicy], members: Iterable[Member], namespaces: Mapping[str, Labels]
+        self,
+        policies: Iterable[CompiledPolicy],
+        members: Iterable[Member],
+        namespaces: Mapping[str, Mapping[str, str]],
     ) -> Ruleset:
         """The table for this state of the cluster."""
-        self._namespaces = dict(namespaces)
-        classes: dict[tuple[str, tuple[tuple[str, str], ...]], list[Member]] = defaultdict(list)
-        for member in members:
-            classes[member.namespace, member.labels].append(member)
+        classes = classes_of(members)
         by_namespace: dict[str, list[CompiledPolicy]] = defaultdict(list)
         for policy in sorted(policies, key=lambda policy: policy.key):
             by_namespace[policy.namespace].append(policy)
-        sets: dict[str, Elements] = {}
         chains = dict(_BASE_CHAINS)
-        used: dict[tuple[object, ...], tuple[Rule, ...]] = {}
-        dispatch: dict[Direction, dict[bytes, bytes]] = {Direction.EGRESS: {}, Direction.INGRESS: {}}
-        wanted: dict[str, tuple[str, Peer] | PortMatch] = {}
-        for (namespace, labels), alike in classes.items():
-            selecting = [p for p in by_namespace.get(namespace, ()) if self._match(p.pod_selector, labels)]
-            for direction, jumps in dispatch.items():
-                deciding = tuple(policy for policy in selecting if direction in policy.directions)
+        sets: dict[str, Elements] = {}
+        known, self._chains = self._chains, {}
+        halves: dict[tuple[CompiledPolicy, Direction], None] = {}
+        for direction in _DIRECTIONS:
+            jumps: dict[bytes, bytes] = {}
+            for (namespace, labels), alike in classes.items():
+                deciding = tuple(
+                    policy
+                    for policy in by_namespace.get(namespace, ())
+                    if direction in policy.directions and self._peers.matches(policy.pod_selector, labels)
+                )
                 if not deciding:
                     continue
-                for policy in deciding:
-                    wanted.update(self._sets_of(policy, direction))
+                halves.update(((policy, direction), None) for policy in deciding)
                 for member in alike:
-                    ports = member.ports if direction is Direction.INGRESS else ()
-                    key = (direction, deciding, ports)
-                    rules = used.get(key) or self._chains.get(key) or self._rules(deciding, direction, ports)
-                    used[key] = rules
                     name = chain_name(direction, member.address)
+                    rules = self._remembered(known, deciding, direction, member)
                     chains[name] = Chain(rules, comment=f"pod {member.namespace}/{member.name}")
                     jumps[nft.packed_address(member.address)] = nft.verdict_element(Verdict.GOTO, name)
-        self._chains = used
-        for name, meaning in wanted.items():
-            if isinstance(meaning, PortMatch):
-                sets[name] = self._named_port(meaning, classes)
-            else:
-                sets[name] = self._peers(*meaning, classes)
-        for direction, jumps in dispatch.items():
             sets[dispatch_map(direction)] = Elements(Kind.ADDRESS, jumps, Kind.VERDICT)
-        self._numbers = {key: number for key, number in self._numbers.items() if f"pods-{number}" in sets}
-        return self._remember(chains, sets)
-
-    def _remember(self, chains: dict[str, Chain], sets: dict[str, Elements]) -> Ruleset:
-        """Put the previous object in place of an equal one."""
+        sets |= self._peers.fill(halves, classes, namespaces)
         for name, content in sets.items():
             if self._last.sets.get(name) == content:
                 sets[name] = self._last.sets[name]
         self._last = Ruleset(TABLE, chains, sets)
         return self._last
 
-    # ---- rules ---------------------------------------------------------------------------------------------
+    def _remembered(
+        self,
+        known: Mapping[tuple[object, ...], tuple[Rule, ...]],
+        policies: tuple[CompiledPolicy, ...],
+        direction: Direction,
+        member: Member,
+    ) -> tuple[Rule, ...]:
+        """The rules of a pod; pods that the same policies select share them (named ports aside)."""
+        ports = member.ports if direction is Direction.INGRESS else ()
+        key = (direction, policies, ports)
+        rules = self._chains.get(key) or known.get(key) or self._rules(policies, direction, ports)
+        self._chains[key] = rules
+        return rules
 
     def _rules(
         self, policies: tuple[CompiledPolicy, ...], direction: Direction, ports: tuple[ContainerPort, ...]
@@ -154,92 +136,7 @@ class PolicyRules:
         offset = ex.SOURCE if direction is Direction.INGRESS else ex.DESTINATION
         if peer.ip_block is not None:
             return _block(peer.ip_block, offset)
-        return ex.address(offset) + ex.in_set(self._peer_set(policy.namespace, peer))
-
-    def _sets_of(
-        self, policy: CompiledPolicy, direction: Direction
-    ) -> Iterable[tuple[str, tuple[str, Peer] | PortMatch]]:
-        for rule in policy.rules(direction):
-            for peer in rule.peers or ():
-                if peer.ip_block is None:
-                    yield self._peer_set(policy.namespace, peer), (policy.namespace, peer)
-            if direction is Direction.EGRESS:
-                for match in rule.ports or ():
-                    if match.name is not None:
-                        yield _port_set(match), match
-
-    # ---- sets ----------------------------------------------------------------------------------------------
-
-    def _peer_set(self, namespace: str, peer: Peer) -> str:
-        """The name of the set with a peer's addresses: one set for all peers that mean the same."""
-        key = _meaning(namespace, peer)
-        number = self._numbers.get(key)
-        if number is None:
-            number = self._numbers[key] = self._next_number
-            self._next_number += 1
-        return f"pods-{number}"
-
-    def _peers(
-        self,
-        namespace: str,
-        peer: Peer,
-        classes: Mapping[tuple[str, tuple[tuple[str, str], ...]], list[Member]],
-    ) -> Elements:
-        elements: dict[bytes, bytes] = {}
-        for (where, labels), alike in classes.items():
-            if peer.namespace_selector is None:
-                if where != namespace:
-                    continue
-            elif not self._match(peer.namespace_selector, tuple(self._labels(where).items())):
-                continue
-            if peer.pod_selector is None or self._match(peer.pod_selector, labels):
-                elements.update((nft.packed_address(member.address), b"") for member in alike if member.peer)
-        return Elements(Kind.ADDRESS, elements, comment=_meaning(namespace, peer))
-
-    def _named_port(
-        self, match: PortMatch, classes: Mapping[tuple[str, tuple[tuple[str, str], ...]], list[Member]]
-    ) -> Elements:
-        elements = {
-            nft.packed_address(member.address) + nft.packed_port(port.port): b""
-            for alike in classes.values()
-            for member in alike
-            if member.peer
-            for port in member.ports
-            if port.name == match.name and port.protocol == match.protocol
-        }
-        return Elements(Kind.ADDRESS_PORT, elements, comment=f"{match.protocol} ports named {match.name}")
-
-    def _labels(self, namespace: str) -> Labels:
-        """A namespace's labels; one whose object has not been seen yet has its name at least."""
-        return self._namespaces.get(namespace) or {NAME_LABEL: namespace}
-
-    def _match(self, selector: Selector, labels: tuple[tuple[str, str], ...]) -> bool:
-        if selector.is_empty:
-            return True
-        key = (str(selector), labels)
-        known = self._matches.get(key)
-        if known is None:
-            if len(self._matches) > 100_000:
-                self._matches.clear()
-            known = self._matches[key] = selector.matches(dict(labels))
-        return known
-
-
-def _meaning(namespace: str, peer: Peer) -> str:
-    """A peer's selectors in words; equal words select the same pods, whatever policy they stand in."""
-    if peer.namespace_selector is None:
-        where = f"in {namespace}"
-    elif peer.namespace_selector.is_empty:
-        where = "in every namespace"
-    else:
-        where = f"in namespaces with {peer.namespace_selector}"
-    if peer.pod_selector is None or peer.pod_selector.is_empty:
-        return f"pods {where}"
-    return f"pods with {peer.pod_selector} {where}"
-
-
-def _port_set(match: PortMatch) -> str:
-    return f"port-{match.protocol}-{match.name}"
+        return ex.address(offset) + ex.in_set(self._peers.name_of(policy.namespace, peer))
 
 
 def _block(block: IpBlock, offset: int) -> bytes | None:
@@ -265,7 +162,7 @@ def _what(match: PortMatch, direction: Direction, ports: tuple[ContainerPort, ..
         if direction is Direction.EGRESS:
             # The destination's own names count, so each pod may have another number behind the same name.
             key = ex.address(ex.DESTINATION) + ex.port(ex.FIRST_REGISTER + 1)
-            yield protocol + key + ex.in_set(_port_set(match))
+            yield protocol + key + ex.in_set(port_set(match))
         else:
             numbers = {p.port for p in ports if p.name == match.name and p.protocol == match.protocol}
             for number in sorted(numbers):
@@ -290,6 +187,7 @@ def _base_chain(direction: Direction, priority: int, offset: int) -> Chain:
     )
 
 
+_DIRECTIONS = (Direction.EGRESS, Direction.INGRESS)
 _BASE_CHAINS = {
     "egress": _base_chain(Direction.EGRESS, 0, ex.SOURCE),
     "ingress": _base_chain(Direction.INGRESS, 1, ex.DESTINATION),

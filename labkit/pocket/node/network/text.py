@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from labkit.pocket.node.network.meaning import Match, meaning
 from labkit.pocket.node.network.netlink import NetlinkSocket
-from labkit.pocket.node.network.policyrules import TABLE, Member, chain_name, dispatch_map
+from labkit.pocket.node.network.peersets import Member
+from labkit.pocket.node.network.policyrules import TABLE, chain_name, dispatch_map
 from labkit.pocket.node.network.readback import KernelRule, read_elements, read_rules
 from labkit.policy.flow import Direction
 
