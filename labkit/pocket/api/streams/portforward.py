@@ -25,6 +25,7 @@ from labkit.pocket.api.streams.spdysession import SpdySession, Stream
 from labkit.pocket.api.streams.tunnel import (
     SPDY,
     BareTunnel,
+    Tunnel,
     WebSocketTunnel,
     negotiated_version,
     wants_spdy,
@@ -155,7 +156,7 @@ async def _join(
         await asyncio.gather(outward, inward, return_exceptions=True)
 
 
-async def _serve_tunnel(request: web.Request, pod: Mapping[str, Any], runtime: Runtime) -> web.StreamResponse:
+async def _serve_tunnel(tunnel: Tunnel, pod: Mapping[str, Any], runtime: Runtime) -> web.StreamResponse:
     target = _Target(pod, runtime)
     pairs: dict[str, dict[str, Stream]] = {}
     tasks: set[asyncio.Task[None]] = set()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
@@ -111,15 +111,15 @@ class BareTunnel:
         response.force_close()
         tunnel = cls(request, response)
         # Before the answer: what the client sends after it is ours and not another request.
-        request.protocol.set_parser(tunnel)
+        request.protocol.set_parser(cast(Any, tunnel))
         await response.prepare(request)
         return tunnel
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
         """For the HTTP server: bytes have come."""
         self._pieces.put_nowait(bytes(data))
-        if self._pieces.qsize() >= _PIECES:
-            self._request.protocol.pause_reading()
+        if self._pieces.qsize() == _PIECES and self._request.transport is not None:
+            self._request.transport.pause_reading()
         return False, b""
 
     def feed_eof(self) -> None:
@@ -136,8 +136,8 @@ class BareTunnel:
         if self._over:
             return None
         piece = await self._pieces.get()
-        if self._pieces.qsize() == _PIECES // 2:
-            self._request.protocol.resume_reading()
+        if self._pieces.qsize() == _PIECES // 2 and self._request.transport is not None:
+            self._request.transport.resume_reading()
         self._over = piece is None
         return piece
 
