@@ -11,6 +11,7 @@ import array
 import errno
 import fcntl
 import itertools
+import logging
 import socket
 import struct
 from pathlib import Path
@@ -30,10 +31,13 @@ from labkit.pocket.node.network.netlink import (
     u32,
 )
 
+log = logging.getLogger(__name__)
+
 LINK_ADDRESS = "10.9.255.1"
 """The node's end of every pod's link; the pod's default gateway."""
+LINK_HARDWARE_ADDRESS = b"\xee" * 6
 
-_RTM_NEWLINK, _RTM_DELLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_DELROUTE = 16, 17, 20, 24, 25
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_NEWADDR, _RTM_NEWROUTE, _RTM_NEWNEIGH = 16, 17, 20, 24, 28
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_LINKINFO, _IFLA_IFALIAS = 1, 3, 18, 20
 _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 26, 28
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _VETH_INFO_PEER = 1, 2, 1
@@ -41,6 +45,7 @@ _IFLA_INET_CONF, _IFLA_INET6_ADDR_GEN_MODE, _ADDR_GEN_MODE_NONE = 1, 8, 1
 _DEVCONF_FORWARDING, _DEVCONF_RP_FILTER = 1, 8
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC = 1, 4, 5, 7
+_NDA_DST, _NDA_LLADDR, _NUD_PERMANENT = 1, 2, 0x80
 _IFF_UP = 1
 _RT_TABLE_MAIN, _RTPROT_BOOT, _RTN_UNICAST = 254, 3, 1
 _SCOPE_UNIVERSE, _SCOPE_LINK = 0, 253
@@ -79,6 +84,17 @@ def _add_route(
     )
 
 
+def _add_neighbour(index: int, address: str, hardware: bytes) -> Message:
+    """Say who has an address at the other end, so that nobody needs to ask (ARP).
+
+    The first packet goes out at once, and the machine's ARP settings and the size of its neighbour table,
+    which all namespaces share, do not matter.
+    """
+    body = struct.pack("=BxxxiHBB", socket.AF_INET, index, _NUD_PERMANENT, 0, 0)
+    body += attribute(_NDA_DST, socket.inet_aton(address)) + attribute(_NDA_LLADDR, hardware)
+    return Message(_RTM_NEWNEIGH, F_CREATE | F_REPLACE, body, f"add the neighbour {address}")
+
+
 def _up(index: int, *, router: bool = False) -> Message:
     """Set a link up; a `router` forwards what comes in by it, but only from senders whose address is routed
     there.
@@ -100,6 +116,16 @@ def _no_ipv6_address() -> bytes:
         return b""
     mode = attribute(_IFLA_INET6_ADDR_GEN_MODE, bytes([_ADDR_GEN_MODE_NONE]))
     return nested(_IFLA_AF_SPEC, nested(socket.AF_INET6, mode))
+
+
+def _filter_senders() -> None:
+    """Make the strict check of senders count: a looser one for all links, taken over from the machine,
+    would win.
+    """
+    try:
+        Path("/proc/sys/net/ipv4/conf/all/rp_filter").write_text("0")
+    except OSError as error:
+        log.debug("pods could send from addresses that are not their own: %s", error)
 
 
 def _hardware_address(address: str) -> bytes:
@@ -130,6 +156,7 @@ class Links:
         stays down, since not every kernel has dummy links.
         """
         self._node_address = node_address
+        _filter_senders()
         index, nowhere = next(self._indexes), next(self._indexes)
         peer = nested(
             _IFLA_INFO_DATA, attribute(_VETH_INFO_PEER, _ifinfo(nowhere) + text(_IFLA_IFNAME, "unplugged"))
@@ -157,6 +184,7 @@ class Links:
             peer += attribute(_IFLA_ADDRESS, _hardware_address(address)) + u32(_IFLA_NET_NS_FD, netns_fd)
             data = nested(_IFLA_INFO_DATA, attribute(_VETH_INFO_PEER, peer))
             body = _ifinfo(index) + text(_IFLA_IFNAME, f"veth{index}") + text(_IFLA_IFALIAS, alias[:255])
+            body += attribute(_IFLA_ADDRESS, LINK_HARDWARE_ADDRESS)
             body += nested(_IFLA_LINKINFO, text(_IFLA_INFO_KIND, "veth") + data)
             message = Message(_RTM_NEWLINK, F_CREATE | F_EXCL, body, f"make the link of {alias}")
             try:
@@ -177,7 +205,11 @@ class Links:
             messages.append(
                 Message(_RTM_NEWLINK, 0, _ifinfo(index) + self._calm, "turn IPv6 off on the link")
             )
-        messages += [_up(index, router=True), _add_route(index, address, source=self._node_address)]
+        messages += [
+            _up(index, router=True),
+            _add_neighbour(index, address, _hardware_address(address)),
+            _add_route(index, address, source=self._node_address),
+        ]
         self._node.send(messages)
         with inside(netns_fd):
             pod = NetlinkSocket(NETLINK_ROUTE)
@@ -189,6 +221,7 @@ class Links:
                 )
             messages += [
                 _up(index),
+                _add_neighbour(index, LINK_ADDRESS, LINK_HARDWARE_ADDRESS),
                 _add_route(index, LINK_ADDRESS),
                 _add_route(index, None, gateway=LINK_ADDRESS),
             ]
