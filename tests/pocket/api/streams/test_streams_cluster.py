@@ -53,6 +53,7 @@ class Kubectl:
         program = str(beside) if beside.exists() else shutil.which("kubectl")
         if program is None:
             pytest.skip("no kubectl here")
+        self.kubeconfig = kubeconfig
         cache = kubeconfig.parent / "kubectl-cache"
         self.command = [program, f"--kubeconfig={kubeconfig}", f"--cache-dir={cache}"]
 
@@ -94,7 +95,11 @@ def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
         lifecycle.down("streams", home=home)
 
 
-def test_exec_runs_in_the_container_and_tells_its_exit_code(kubectl: Kubectl) -> None:
+@pytest.mark.parametrize("websockets", ["true", "false"])
+def test_exec_runs_in_the_container_and_tells_its_exit_code(
+    kubectl: Kubectl, websockets: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", websockets)
     done = kubectl.run("exec", "-i", "deploy/web", "--", "sh", "-c", "cat; hostname; exit 6", stdin="hello\n")
     assert done.returncode == 6
     lines = done.stdout.split()
@@ -169,7 +174,12 @@ def test_attach_joins_a_running_container(kubectl: Kubectl) -> None:
     assert "got hello" in kubectl("attach", "-i", "reader", stdin="hello\n")
 
 
-def test_port_forward_reaches_a_service_and_says_when_nobody_listens(kubectl: Kubectl) -> None:
+@pytest.mark.parametrize("websockets", ["true", "false"])
+def test_port_forward_reaches_a_service_and_says_when_nobody_listens(
+    kubectl: Kubectl, websockets: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KUBECTL_PORT_FORWARD_WEBSOCKETS", websockets)
+
     def forward(what: str, port: int) -> tuple[subprocess.Popen[str], int]:
         process = subprocess.Popen(
             [*kubectl.command, "port-forward", "--address=127.0.0.1", what, f":{port}"],
@@ -194,6 +204,26 @@ def test_port_forward_reaches_a_service_and_says_when_nobody_listens(kubectl: Ku
         urllib.request.urlopen(f"http://127.0.0.1:{local}/", timeout=5)
     _, err = process.communicate(timeout=10)
     assert "dial tcp4 127.0.0.1:9999: connect: connection refused" in err
+
+
+def test_the_official_client_runs_commands_and_forwards_ports(kubectl: Kubectl) -> None:
+    from kubernetes import client, config
+    from kubernetes.stream import portforward, stream
+
+    core = client.CoreV1Api(config.new_client_from_config(str(kubectl.kubeconfig)))
+    name = core.list_namespaced_pod("default", label_selector="app=web").items[0].metadata.name
+    exec_ = core.connect_get_namespaced_pod_exec
+    assert stream(exec_, name, "default", command=["hostname"], stdout=True).strip() == name
+    forward = portforward(core.connect_get_namespaced_pod_portforward, name, "default", ports="8080")
+    connection = forward.socket(8080)
+    connection.setblocking(True)
+    connection.sendall(b"GET /hostname HTTP/1.0\r\n\r\n")
+    answer = b""
+    while not answer.endswith(name.encode()):
+        piece = connection.recv(1000)
+        assert piece, answer
+        answer += piece
+    connection.close()
 
 
 def test_rollouts_are_watched_listed_undone_and_restarted(kubectl: Kubectl) -> None:
