@@ -6,8 +6,8 @@
     ... --protobuf        # also the numbers of the fields, for kubectl's protobuf bodies (needs Go)
 
 Only the kinds in SERVED are kept. The result is written to labkit/pocket/api/schemas/: discovery.json.gz (what is
-served, in aggregated form), columns.json.gz (of the tables of `kubectl get`), definitions.json.gz (the schemas of all kinds, merged) and paths.json.gz (the
-operations of each group version, for OpenAPI).
+served, in aggregated form), columns.json.gz (of the tables of `kubectl get`), definitions.json.gz (the schemas of
+all kinds, merged) and paths.json.gz (the operations of each group version, for OpenAPI).
 
 A dump holds `discovery/{api,apis}.aggregated.json`, `openapi/v3/NAME.json` with NAME the group version's path with
 "/" written "__" (api__v1, apis__apps__v1), `tables/PLURAL.GROUP/list.table.json` (a Table of each
@@ -199,7 +199,12 @@ def columns(read: Read, discovery: dict[str, Any]) -> dict[str, Any]:
 
 def field_numbers(discovery: dict[str, Any]) -> Any:
     """What scripts/protobuf_fields says of the kinds in the discovery data and of their subresources."""
-    lines = {"- v1 DeleteOptions", "meta.k8s.io v1 DeleteOptions", "autoscaling v1 Scale", "policy v1 Eviction"}
+    lines = {
+        "- v1 DeleteOptions",
+        "meta.k8s.io v1 DeleteOptions",
+        "autoscaling v1 Scale",
+        "policy v1 Eviction",
+    }
     for listing in discovery.values():
         for group in listing["items"]:
             name = group["metadata"].get("name", "-")
@@ -213,7 +218,12 @@ def field_numbers(discovery: dict[str, Any]) -> Any:
                             lines.add(f"{name} {version['version']} {kind['kind']}")
     folder = Path(__file__).resolve().parent / "protobuf_fields"
     done = subprocess.run(
-        ["go", "run", "."], cwd=folder, input="\n".join(sorted(lines)), capture_output=True, text=True, check=True
+        ["go", "run", "."],
+        cwd=folder,
+        input="\n".join(sorted(lines)),
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return json.loads(done.stdout)
 

@@ -16,8 +16,9 @@ Obj = dict[str, Any]
 class Admission:
     """The `Cluster` that kinds' rules are given, and the NamespaceLifecycle check that all creations pass."""
 
-    def __init__(self, api: Api, service_cidr: str) -> None:
+    def __init__(self, api: Api, service_cidr: str, *, dry_run: bool = False) -> None:
         self._api = api
+        self.dry_run = dry_run
         self.service_cidr = service_cidr
 
     def find(self, resource: str, name: str, namespace: str | None = None) -> Obj | None:

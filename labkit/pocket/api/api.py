@@ -7,7 +7,7 @@ admission, validation, the store. What is special about a kind is in `kinds`.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from labkit.pocket.api import deletion, names, updates
@@ -21,50 +21,20 @@ from labkit.pocket.api.errors import (
     not_found,
 )
 from labkit.pocket.api.events import record
-from labkit.pocket.api.fields import FieldError
 from labkit.pocket.api.kinds import rules_for
 from labkit.pocket.api.kinds.conversion import conversion_for
-from labkit.pocket.api.objects import generated_name, new_uid, now, same_content
+from labkit.pocket.api.objects import generated_name, new_uid, now, ordered, same_content
 from labkit.pocket.api.ownership import track
 from labkit.pocket.api.registry import Registry, Resource
 from labkit.pocket.api.request import Options
 from labkit.pocket.api.schema import Schemas
 from labkit.pocket.api.selectors import Selection
-from labkit.pocket.api.store import Change, Store, Subscription, clone
+from labkit.pocket.api.store import Store, clone
+from labkit.pocket.api.watches import Watch
 
 Obj = dict[str, Any]
 
 log = logging.getLogger(__name__)
-
-
-class Watch:
-    """What happens to a resource's objects: an async iterator of (type, object), with `close()`.
-
-    It begins with ADDED for everything that exists. The types are ADDED, MODIFIED and DELETED; a deletion's
-    object is the last state.
-    """
-
-    def __init__(self, initial: list[Obj], subscription: Subscription, namespace: str | None) -> None:
-        self._initial = initial
-        self._initial.reverse()
-        self._subscription = subscription
-        self._namespace = namespace
-
-    def close(self) -> None:
-        """End the iteration."""
-        self._initial.clear()
-        self._subscription.close()
-
-    def __aiter__(self) -> AsyncIterator[tuple[str, Obj]]:
-        return self
-
-    async def __anext__(self) -> tuple[str, Obj]:
-        if self._initial:
-            return "ADDED", self._initial.pop()
-        while True:
-            change: Change = await self._subscription.__anext__()
-            if self._namespace is None or change.namespace == self._namespace:
-                return change.type, change.object
 
 
 class Api:
@@ -181,16 +151,16 @@ class Api:
         rules.default(obj)
         rules.prepare(obj, None)
         self.admission.check_namespace(resource, obj)
-        rules.admit(self.admission, obj, None)
+        rules.admit(self._admission(options), obj, None)
         errors = names.object_meta(metadata, rules.check_name, namespaced=resource.namespaced)
         errors += rules.validate(obj)
-        if errors:
-            raise invalid(resource.group, resource.kind, metadata.get("name", ""), errors)
         for warning in rules.warnings(obj, None):
             options.warn(warning)
+        if errors:
+            raise invalid(resource.group, resource.kind, metadata.get("name", ""), errors)
         while self.store.get(conversion.bucket, metadata.get("namespace", ""), metadata["name"]):
             if not generates:
-                raise already_exists(resource.group, resource.plural, metadata["name"])
+                raise self._taken(resource, conversion.bucket, metadata)
             metadata["name"] = generated_name(metadata["generateName"])
         obj = self._finished(resource, obj, None, options)
         if not options.dry_run:
@@ -310,14 +280,8 @@ class Api:
     # How a write is done
 
     def _decode(self, resource: Resource, obj: Obj, options: Options) -> Obj:
+        updates.check_kind(resource, obj)
         decoded = self.schemas.decode(resource.group, resource.version, resource.kind, obj, options)
-        for field, expected in (("apiVersion", resource.api_version), ("kind", resource.kind)):
-            given = decoded.get(field) or expected
-            if given != expected:
-                raise bad_request(
-                    f"{resource.kind} in version {resource.version!r} cannot be handled as a {resource.kind}: "
-                    f"{field} is {given!r}"
-                )
         metadata = decoded.pop("metadata", None)
         return {
             "kind": resource.kind,
@@ -325,6 +289,20 @@ class Api:
             "metadata": metadata if isinstance(metadata, dict) else {},
             **{key: value for key, value in decoded.items() if key not in ("kind", "apiVersion")},
         }
+
+    def _admission(self, options: Options) -> Admission:
+        return (
+            self.admission
+            if not options.dry_run
+            else Admission(self, self.admission.service_cidr, dry_run=True)
+        )
+
+    def _taken(self, resource: Resource, bucket: str, metadata: Obj) -> ApiError:
+        error = already_exists(resource.group, resource.plural, metadata["name"])
+        existing = self.store.get(bucket, metadata.get("namespace", ""), metadata["name"])
+        if existing is not None and existing["metadata"].get("deletionTimestamp"):
+            error.status["message"] = f"object is being deleted: {error.message}"
+        return error
 
     def _place(self, resource: Resource, metadata: Obj, namespace: str | None) -> None:
         """Bring metadata.namespace and the namespace of the request together."""
@@ -355,11 +333,11 @@ class Api:
         bucket = conversion_for(resource).bucket
         namespace, name = old["metadata"].get("namespace", ""), old["metadata"]["name"]
         updates.check_identity(resource, obj, old)
-        obj, errors = updates.merged(resource, rules, self.admission, obj, old, subresource)
-        if errors:
-            raise invalid(resource.group, resource.kind, name, errors)
+        obj, errors = updates.merged(resource, rules, self._admission(options), obj, old, subresource)
         for warning in rules.warnings(obj, old):
             options.warn(warning)
+        if errors:
+            raise invalid(resource.group, resource.kind, name, errors)
         obj = self._finished(resource, obj, old, options, subresource)
         if same_content(obj, old):
             return old
@@ -376,39 +354,8 @@ class Api:
         self, resource: Resource, obj: Obj, old: Obj | None, options: Options, subresource: str | None = None
     ) -> Obj:
         """The last step before the store: who owns which field, and the usual order of fields."""
-        return _ordered(track(self.schemas, resource, obj, old, options, subresource))
+        return ordered(track(self.schemas, resource, obj, old, options, subresource))
 
     @staticmethod
     def _spec(obj: Obj) -> Obj:
         return {key: value for key, value in obj.items() if key not in ("metadata", "status")}
-
-
-_METADATA_ORDER = (
-    "name",
-    "generateName",
-    "namespace",
-    "selfLink",
-    "uid",
-    "resourceVersion",
-    "generation",
-    "creationTimestamp",
-    "deletionTimestamp",
-    "deletionGracePeriodSeconds",
-    "labels",
-    "annotations",
-    "ownerReferences",
-    "finalizers",
-    "managedFields",
-)
-
-
-def _ordered(obj: Obj) -> Obj:
-    """Fields in the order in which a real server writes them; empty labels and the like are left out."""
-    metadata = obj["metadata"]
-    obj["metadata"] = {
-        field: metadata[field] for field in _METADATA_ORDER if metadata.get(field) not in (None, "", {}, [])
-    }
-    status = obj.pop("status", None)
-    if status is not None:
-        obj["status"] = status
-    return obj

@@ -104,15 +104,17 @@ def _at(seconds: int) -> str:
 
 
 def _check_preconditions(resource: Resource, obj: Obj, preconditions: Mapping[str, str]) -> None:
-    for field, words, meta in (
-        ("uid", "UID", "UID"),
-        ("resourceVersion", "ResourceVersion", "ResourceVersion"),
+    metadata = obj["metadata"]
+    for field, words, hint in (
+        ("uid", "UID", "deleted and then recreated"),
+        ("resourceVersion", "ResourceVersion", "modified"),
     ):
-        wanted, found = preconditions.get(field), obj["metadata"][field]
+        wanted, found = preconditions.get(field), metadata[field]
         if wanted and wanted != found:
             raise conflict(
                 resource.group,
-                resource.plural,
-                obj["metadata"]["name"],
-                f"Precondition failed: {words} in precondition: {wanted}, {meta} in object meta: {found}",
+                resource.kind,
+                metadata["name"],
+                f"the {words} in the precondition ({wanted}) does not match the {words} in record ({found}). "
+                f"The object might have been {hint}",
             )

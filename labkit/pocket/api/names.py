@@ -27,7 +27,10 @@ DNS1035_WORDS = (
     "character, and end with an alphanumeric character"
 )
 QUALIFIED = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
-QUALIFIED_WORDS = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"
+QUALIFIED_WORDS = (
+    "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+    "character"
+)
 LABEL_VALUE = rf"({QUALIFIED})?"
 LABEL_VALUE_WORDS = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
@@ -247,9 +250,11 @@ def _owner_references(references: list[dict[str, Any]], field: str) -> list[Fiel
             errors.append(
                 invalid(f"{field}.apiVersion", reference.get("apiVersion", ""), "version must not be empty")
             )
-        for key in ("kind", "name", "uid"):
-            if not reference.get(key):
-                errors.append(invalid(f"{field}.{key}", reference.get(key, ""), "must not be empty"))
+        errors += [
+            invalid(f"{field}.{key}", reference.get(key, ""), "must not be empty")
+            for key in ("kind", "name", "uid")
+            if not reference.get(key)
+        ]
         if reference.get("controller"):
             controllers.append(f"{reference.get('kind')}/{reference.get('name')}")
     if len(controllers) > 1:

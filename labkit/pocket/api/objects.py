@@ -58,3 +58,34 @@ def same_content(one: Obj, other: Obj) -> bool:
         return False
     unimportant = ("resourceVersion", "managedFields")
     return without(one["metadata"], *unimportant) == without(other["metadata"], *unimportant)
+
+
+_METADATA_ORDER = (
+    "name",
+    "generateName",
+    "namespace",
+    "selfLink",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "deletionTimestamp",
+    "deletionGracePeriodSeconds",
+    "labels",
+    "annotations",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+)
+
+
+def ordered(obj: Obj) -> Obj:
+    """Fields in the order in which a real server writes them; empty labels and the like are left out."""
+    metadata = obj["metadata"]
+    obj["metadata"] = {
+        field: metadata[field] for field in _METADATA_ORDER if metadata.get(field) not in (None, "", {}, [])
+    }
+    status = obj.pop("status", None)
+    if status is not None:
+        obj["status"] = status
+    return obj

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 import jsonpatch
 from jsonpointer import JsonPointerException
 
-from labkit.pocket.api.errors import ApiError, bad_request, failure
+from labkit.pocket.api.errors import ApiError, bad_request, failure, invalid
+from labkit.pocket.api.fields import invalid as invalid_field
 from labkit.pocket.api.nodes import Node
+from labkit.pocket.api.reading import TypeMismatch
 from labkit.pocket.api.registry import Resource
 from labkit.pocket.api.request import Options
-from labkit.pocket.api.store import clone
+from labkit.pocket.api.schema import complain
+from labkit.pocket.api.store import clone, encode
 from labkit.pocket.api.strategic import PatchMistake, strategic_merge
 
 if TYPE_CHECKING:
@@ -98,6 +101,36 @@ def _unprocessable(message: str) -> ApiError:
     return failure(422, "Invalid", "the server rejected our request due to an error in our request")
 
 
+def _check_reading(
+    api: Api, resource: Resource, patch_type: str, patched: Obj, body: Any, options: Options
+) -> None:
+    """Refuse what a patch makes that is no object of the kind. Raises ApiError (422).
+
+    A real server shows the whole patch here (or what came of it), and says what is wrong last.
+    """
+    try:
+        _, unknown = api.schemas.read(resource.group, resource.version, resource.kind, patched)
+        problem = complain(unknown, options)
+    except TypeMismatch as error:
+        problem = error.as_converter() if patch_type == STRATEGIC_PATCH else str(error)
+    if problem:
+        shown = go_text(body) if patch_type == STRATEGIC_PATCH else encode(patched)
+        raise invalid("", "", "", [invalid_field("patch", shown, problem)])
+
+
+def go_text(value: Any) -> str:
+    """A value as Go's %+v prints it: map[a:1 b:[x y]]."""
+    if isinstance(value, dict):
+        return "map[" + " ".join(f"{key}:{go_text(item)}" for key, item in sorted(value.items())) + "]"
+    if isinstance(value, list):
+        return "[" + " ".join(go_text(item) for item in value) + "]"
+    if value is None:
+        return "<nil>"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value)
+
+
 def patch_object(
     api: Api,
     resource: Resource,
@@ -117,6 +150,7 @@ def patch_object(
     current = api.get(resource, name, namespace)
     node = api.schemas.kind(resource.group, resource.version, resource.kind)
     patched = apply_patch(node, patch_type, current, body)
+    _check_reading(api, resource, patch_type, patched, body, options)
     metadata = patched.get("metadata")
     if not isinstance(metadata, dict):
         raise bad_request(f"{resource.kind} without metadata")

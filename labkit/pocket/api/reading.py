@@ -35,7 +35,7 @@ class TypeMismatch(Exception):  # noqa: N818 - the caller makes an error of it
 
     def as_converter(self) -> str:
         """The same in the words of runtime's converter, which reads strategic merge patches' results."""
-        if not self.wanted or self.wanted == "int32" and isinstance(self.value, float):
+        if not self.wanted or (self.wanted == "int32" and isinstance(self.value, float)):
             return str(self)
         found = _go_kind(self.value)
         if self.wanted.startswith("[]"):

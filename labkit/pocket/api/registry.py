@@ -139,6 +139,6 @@ class Registry:
             raise no_such_resource()
         return found
 
-    def has_version(self, group: str, version: str) -> bool:
-        """Whether anything of the group version is served."""
-        return any(path[:2] == (group, version) for path in self._by_path)
+    def has_group(self, group: str) -> bool:
+        """Whether anything of the group is served, in whatever version."""
+        return any(path[0] == group for path in self._by_path)

@@ -22,8 +22,9 @@ SYSTEM = User("system:apiserver", ("system:masters",))
 class Options:
     """The options of one request.
 
-    `applied` says that server-side apply has written managedFields already. `manager` is the field manager for managedFields; without one, ownership is not recorded (the cluster's own
-    parts). `validation` is fieldValidation: Strict, Warn or Ignore. `warnings` collects sentences for the client.
+    `manager` is the field manager for managedFields; without one, ownership is not recorded (the cluster's own
+    parts). `applied` says that server-side apply has written managedFields already. `validation` is
+    fieldValidation: Strict, Warn or Ignore. `warnings` collects sentences for the client.
     """
 
     user: User = SYSTEM

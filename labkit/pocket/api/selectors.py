@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.pocket.api.errors import ApiError, bad_request
+from labkit.pocket.api.errors import bad_request
 from labkit.pocket.api.kinds import rules_for
 from labkit.pocket.api.registry import Resource
 from labkit.policy.labels import Selector, SelectorError
@@ -38,27 +38,21 @@ class Selection:
     def parse(cls, resource: Resource, label_selector: str = "", field_selector: str = "") -> Selection:
         """Read the two query parameters. Raises ApiError (400)."""
 
-        def mistaken(why: str) -> ApiError:
-            return bad_request(
-                f'Unable to find "{resource.group}/{resource.version}, Resource={resource.plural}" that match '
-                f'label selector "{label_selector}", field selector "{field_selector}": {why}'
-            )
-
         labels = None
         if label_selector:
             try:
                 labels = Selector.parse(label_selector)
             except SelectorError as error:
-                raise mistaken(error.message) from None
+                raise bad_request(error.message) from None
         fields = []
         known = set(_selectable(resource, {"metadata": {}}))
         for term in _split(field_selector):
             match = _TERM.match(term)
             if match is None:
-                raise mistaken(f"invalid selector: '{field_selector}'; can't understand '{term}'")
+                raise bad_request(f"invalid selector: '{field_selector}'; can't understand '{term}'")
             requirement = FieldRequirement(match[1], match[2] != "!=", _unescape(match[3]))
             if requirement.field not in known:
-                raise mistaken(_unsupported(resource, requirement.field))
+                raise bad_request(_unsupported(resource, requirement.field))
             fields.append(requirement)
         return cls(resource, labels, tuple(fields))
 

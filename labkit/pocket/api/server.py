@@ -18,8 +18,10 @@ from labkit.pocket.api.http import discovery
 from labkit.pocket.api.http.authentication import Authenticator
 from labkit.pocket.api.http.bodies import request_too_large
 from labkit.pocket.api.http.openapi import OpenApi
+from labkit.pocket.api.http.openapiv2 import PROTOBUF
 from labkit.pocket.api.http.output import negotiate, refuse, respond
 from labkit.pocket.api.http.paths import parse
+from labkit.pocket.api.http.query import WARNINGS
 from labkit.pocket.api.http.resources import Resources
 from labkit.pocket.api.request import User
 from labkit.pocket.api.tokens import ISSUER, Tokens
@@ -104,7 +106,7 @@ class Server:
             status = response.status
         except ApiError as error:
             status = error.code
-            return refuse(error)
+            return refuse(error, request.get(WARNINGS))
         except web.HTTPRequestEntityTooLarge:
             status = 413
             return refuse(request_too_large())
@@ -134,7 +136,7 @@ class Server:
         user = self._authenticator.user(request)
         target = parse(path)
         if target is not None and target.plural:
-            if not self._api.registry.has_version(target.group, target.version):
+            if not self._api.registry.has_group(target.group):
                 return _page_not_found()
             return await self._resources.handle(request, target, user)
         return self._document(request, path.rstrip("/") or "/", user)
@@ -187,7 +189,9 @@ class Server:
         return respond(negotiate(request), answer) if answer else _page_not_found()
 
     def _openapi_document(self, path: list[str], accept: str) -> web.Response:
-        # The specification's own protobuf form is not made here; a client that takes nothing else is told so.
+        if path == ["v2"] and "proto-openapi" in accept and "json" not in accept:
+            headers = {"Content-Type": PROTOBUF, "Vary": "Accept"}
+            return web.Response(body=self._openapi.v2_protobuf, headers=headers)
         if accept and "json" not in accept and "*/*" not in accept:
             return web.Response(status=406)
         match path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from labkit.pocket.api import names
-from labkit.pocket.api.errors import conflict
+from labkit.pocket.api.errors import bad_request, conflict
 from labkit.pocket.api.fields import IMMUTABLE, FieldError, forbidden, invalid
 from labkit.pocket.api.kinds.rules import Cluster, Rules
 from labkit.pocket.api.registry import Resource
@@ -26,6 +26,19 @@ _SERVER_FIELDS = (
     "generateName",
     "selfLink",
 )
+
+
+def check_kind(resource: Resource, obj: Obj) -> None:
+    """The object must be of the resource's kind; what is left out is taken from the URL. Raises ApiError (400)."""
+    api_version = obj.get("apiVersion") or resource.api_version
+    kind = obj.get("kind") or resource.kind
+    if (api_version, kind) == (resource.api_version, resource.kind):
+        return
+    version = str(api_version).rpartition("/")[2]
+    raise bad_request(
+        f'{kind} in version "{version}" cannot be handled as a {resource.kind}: no kind "{kind}" is registered for '
+        f'version "{api_version}" in scheme "pkg/runtime/scheme.go:110"'
+    )
 
 
 def check_identity(resource: Resource, obj: Obj, old: Obj) -> None:

@@ -126,6 +126,9 @@ def _go_words(text: bytes, error: Exception) -> str:
 
 
 def _excerpt(text: bytes) -> str:
+    # A real server shows what does not begin like an object as hexadecimal digits.
+    if text[:1] not in (b"{", b""):
+        return text.hex()[:2048]
     return text.decode(errors="replace")[:1024] or "<empty>"
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from labkit.pocket.api.api import Api
-from labkit.pocket.api.errors import bad_request, expired, failure
+from labkit.pocket.api.errors import ApiError, bad_request, expired, failure
 from labkit.pocket.api.http.query import check_list_options, number, resource_version
 from labkit.pocket.api.registry import Resource
 from labkit.pocket.api.store import Obj
@@ -50,7 +50,7 @@ class Lists:
                     "start a new list without the continue parameter."
                 )
         else:
-            self._check_revision(resource_version(query))
+            self._check_revision(_revision(query))
             objects = self._api.list(
                 resource,
                 namespace or None,
@@ -87,6 +87,21 @@ class Lists:
             )
 
 
+def _revision(query: Mapping[str, str]) -> int | None:
+    try:
+        return resource_version(query)
+    except ApiError as error:
+        raise bad_request(f"invalid resource version: {error.message}") from None
+
+
+def _first_character(token: str) -> str:
+    try:
+        decoded = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    except ValueError:
+        return ""
+    return decoded[:1].decode("latin-1")
+
+
 def _write_token(key: str, start: int) -> str:
     return base64.urlsafe_b64encode(json.dumps([key, start]).encode()).rstrip(b"=").decode()
 
@@ -96,4 +111,7 @@ def _read_token(token: str) -> tuple[str, int]:
         key, start = json.loads(base64.urlsafe_b64decode(token + "=" * (-len(token) % 4)))
         return str(key), int(start)
     except (ValueError, TypeError):
-        raise bad_request("invalid continue token: continue key is not valid") from None
+        raise bad_request(
+            "invalid continue token: continue key is not valid: invalid character "
+            f"'{_first_character(token)}' looking for beginning of value"
+        ) from None

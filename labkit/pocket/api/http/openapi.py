@@ -63,9 +63,21 @@ class OpenApi:
 
     @cached_property
     def v2(self) -> bytes:
-        """/openapi/v2 as JSON: the definitions, and no operations."""
-        text = encode(self._schemas.definitions).replace("#/components/schemas/", "#/definitions/")
-        return f'{{"swagger":"2.0","info":{encode(INFO)},"paths":{{}},"definitions":{text}}}'.encode()
+        """/openapi/v2 as JSON."""
+        return encode(self._swagger).encode()
+
+    @cached_property
+    def v2_protobuf(self) -> bytes:
+        """/openapi/v2 in its protobuf form."""
+        from labkit.pocket.api.http.openapiv2 import to_protobuf
+
+        return to_protobuf(self._swagger)
+
+    @cached_property
+    def _swagger(self) -> Obj:
+        from labkit.pocket.api.http.openapiv2 import swagger  # with YAML; seldom asked for
+
+        return swagger(self._schemas.definitions, INFO)
 
     def _reachable(self, paths: Any) -> Obj:
         definitions = self._schemas.definitions

@@ -33,9 +33,9 @@ class Form:
     def text(self, value: Any) -> bytes:
         """An answer's body."""
         if self.media == YAML:
-            import yaml  # seldom asked for
+            from labkit.pocket.api.http.yamltext import dump  # seldom asked for
 
-            return yaml.safe_dump(value, default_flow_style=False, allow_unicode=True).encode()
+            return dump(value).encode()
         if self.pretty:
             return (json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode()
         return (encode(value) + "\n").encode()
@@ -104,7 +104,7 @@ def not_acceptable() -> ApiError:
     error = failure(
         406,
         "NotAcceptable",
-        "406: Not Acceptable\n\nAvailable representations: " + ", ".join(_MEDIA_TYPES[:2]),
+        "406: Not Acceptable\n\nAvailable representations: " + ", ".join(_MEDIA_TYPES),
     )
     error.status["details"] = {}
     return error
@@ -113,17 +113,22 @@ def not_acceptable() -> ApiError:
 def respond(form: Form, value: Any, *, status: int = 200, options: Options | None = None) -> web.Response:
     """An answer, with the request's warnings as headers."""
     response = web.Response(body=form.text(value), status=status, content_type=form.media)
-    for warning in options.warnings if options else ():
-        quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
-        response.headers.add("Warning", f'299 - "{quoted}"')
+    _add_warnings(response, options.warnings if options else ())
     response.headers["Cache-Control"] = "no-cache, private"
     return response
 
 
-def refuse(error: ApiError) -> web.Response:
-    """A refusal: its Status, always as JSON."""
+def _add_warnings(response: web.Response, warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
+        response.headers.add("Warning", f'299 - "{quoted}"')
+
+
+def refuse(error: ApiError, warnings: Sequence[str] | None = None) -> web.Response:
+    """A refusal: its Status, always as JSON, with the warnings that came up before."""
     response = web.Response(body=(encode(error.status) + "\n").encode(), status=error.code, content_type=JSON)
     response.headers["Cache-Control"] = "no-cache, private"
+    _add_warnings(response, warnings or ())
     retry = error.status.get("details", {}).get("retryAfterSeconds")
     if retry:
         response.headers["Retry-After"] = str(retry)

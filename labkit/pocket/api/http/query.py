@@ -13,6 +13,9 @@ from labkit.pocket.api.fields import forbidden as forbidden_field
 from labkit.pocket.api.fields import required as required_field
 from labkit.pocket.api.request import Options, User
 
+WARNINGS = "labkit.warnings"
+"""Where a request keeps the sentences that its answer gives as Warning headers."""
+
 FIELD_VALIDATION = ("", "Ignore", "Strict", "Warn")
 
 
@@ -63,7 +66,10 @@ def write_options(request: web.Request, user: User, kind: str) -> Options:
     if validation not in FIELD_VALIDATION:
         raise invalid_options(kind, not_supported("fieldValidation", validation, FIELD_VALIDATION))
     manager = query.get("fieldManager") or request.headers.get("User-Agent", "unknown").split("/")[0][:128]
-    return Options(user=user, manager=manager, dry_run=bool(dry_run), validation=validation or "Warn")
+    options = Options(user=user, manager=manager, dry_run=bool(dry_run), validation=validation or "Warn")
+    # A refusal carries the warnings, too.
+    request[WARNINGS] = options.warnings
+    return options
 
 
 def delete_options(body: Mapping[str, Any], query: Mapping[str, str]) -> dict[str, Any]:

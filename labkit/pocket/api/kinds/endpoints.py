@@ -15,7 +15,8 @@ from labkit.pocket.api.fields import (
     required,
     too_many,
 )
-from labkit.pocket.api.kinds.podrules import PROTOCOLS, ip_address
+from labkit.pocket.api.kinds.containerrules import PROTOCOLS
+from labkit.pocket.api.kinds.podrules import ip_address
 from labkit.pocket.api.kinds.printing import NONE, UNSET, age
 from labkit.pocket.api.kinds.rules import Rules
 
@@ -145,7 +146,7 @@ def _endpoints_row(endpoints: Obj) -> list[Any]:
                     pairs.append(shown + port)
                 else:
                     more += 1
-    text = ",".join(pairs) or NONE
+    text = ",".join(pairs) if endpoints.get("subsets") else NONE
     return [endpoints["metadata"]["name"], f"{text} + {more} more..." if more else text, age(endpoints)]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from labkit.pocket.api import names
 from labkit.pocket.api.fields import FieldError, forbidden, invalid, not_supported, required
-from labkit.pocket.api.kinds.podrules import port_number_or_name
+from labkit.pocket.api.kinds.containerrules import port_number_or_name
 from labkit.pocket.api.kinds.printing import age, selector_text
 from labkit.pocket.api.kinds.rules import Rules
 from labkit.pocket.api.kinds.selectorrules import label_selector
@@ -109,6 +109,52 @@ def _ip_block(block: Obj, field: str) -> list[FieldError]:
     return errors
 
 
+def warnings(policy: Obj, _old: Obj | None) -> list[str]:
+    """What the server warns of: blocks that are not written in the usual form (validation.GetWarningsForCIDR)."""
+    spec = policy.get("spec") or {}
+    found: list[str] = []
+    for direction, peers in (("ingress", "from"), ("egress", "to")):
+        for index, rule in enumerate(spec.get(direction) or []):
+            for number, peer in enumerate((rule or {}).get(peers) or []):
+                block = (peer or {}).get("ipBlock") or {}
+                at = f"spec.{direction}[{index}].{peers}[{number}].ipBlock"
+                found += _cidr_warnings(block.get("cidr", ""), f"{at}.cidr")
+                for place, text in enumerate(block.get("except") or []):
+                    found += _cidr_warnings(text, f"{at}.except[{place}]")
+    return found
+
+
+def _cidr_warnings(text: str, field: str) -> list[str]:
+    network = parse_cidr(text)
+    if network is None:
+        return []
+    found: list[str] = []
+    written = text.partition("/")[0]
+    try:
+        interface: Interface | None = ipaddress.ip_interface(text) if not _LEADING_ZERO.search(text) else None
+    except ValueError:
+        interface = None
+    address = interface.ip if interface is not None else network.network_address
+    mapped = isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None
+    if not mapped and interface is not None and address != network.network_address:
+        whole = f"{address}/{network.max_prefixlen}"
+        found.append(
+            f'{field}: CIDR value "{text}" is ambiguous in this context (should be "{network}" or "{whole}"?)'
+        )
+    if interface is None or mapped:
+        found.append(
+            f'{field}: non-standard CIDR value "{text}" will be considered invalid in a future Kubernetes release: '
+            f'use "{network}"'
+        )
+    elif not found and isinstance(address, ipaddress.IPv6Address) and written != str(address):
+        found.append(
+            f'{field}: IPv6 CIDR value "{text}" should be in RFC 5952 canonical format ("{network}")'
+        )
+    return found
+
+
+Interface = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+_LEADING_ZERO = re.compile(r"(^|[./])0[0-9]")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -143,4 +189,4 @@ def _row(policy: Obj) -> list[Any]:
     return [policy["metadata"]["name"], selector_text(selector), age(policy)]
 
 
-RULES = Rules(default=default, validate=validate, generation=True, row=_row)
+RULES = Rules(default=default, validate=validate, generation=True, row=_row, warnings=warnings)

@@ -20,6 +20,7 @@ class Cluster(Protocol):
     """What admission may look at and do: reads of the store, and the objects that creation implies."""
 
     service_cidr: str
+    dry_run: bool
 
     def find(self, resource: str, name: str, namespace: str | None = None) -> Obj | None:
         """The object, or None."""

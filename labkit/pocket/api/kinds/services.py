@@ -10,7 +10,8 @@ from typing import Any
 from labkit.pocket.api import errors as refusals
 from labkit.pocket.api import names
 from labkit.pocket.api.fields import FieldError, duplicate, forbidden, invalid, not_supported, required
-from labkit.pocket.api.kinds.podrules import PROTOCOLS, ip_address, port_number_or_name
+from labkit.pocket.api.kinds.containerrules import PROTOCOLS, port_number_or_name
+from labkit.pocket.api.kinds.podrules import ip_address
 from labkit.pocket.api.kinds.printing import NONE, age, labels_text
 from labkit.pocket.api.kinds.rules import Cluster, Rules
 
@@ -108,7 +109,7 @@ def admit(cluster: Cluster, service: Obj, old: Obj | None) -> None:
     elif spec["clusterIP"] != "None" and (old is None or spec["clusterIP"] != old["spec"].get("clusterIP")):
         _check_address(cluster, spec, others, name)
     if spec["type"] in ("NodePort", "LoadBalancer"):
-        _node_ports(spec, others, name)
+        _node_ports(cluster, spec, others, name)
 
 
 def _families(spec: Obj) -> None:
@@ -132,17 +133,21 @@ def _check_address(cluster: Cluster, spec: Obj, others: list[Obj], name: str) ->
     address = spec["clusterIP"]
     problem = ""
     if ipaddress.ip_address(address) not in ipaddress.ip_network(cluster.service_cidr):
-        problem = (
-            f"failed to allocate IP {address}: the provided IP ({address}) is not in the valid range. "
-            f"The range of valid IPs is {cluster.service_cidr}"
-        )
-    elif any(address in (other["spec"].get("clusterIPs") or []) for other in others):
+        # A real server has two allocators with two sentences; a dry run meets the other one.
+        why = "the provided network does not match the current range"
+        if cluster.dry_run:
+            why = (
+                f"the provided IP ({address}) is not in the valid range. "
+                f"The range of valid IPs is {cluster.service_cidr}"
+            )
+        problem = f"failed to allocate IP {address}: {why}"
+    elif not cluster.dry_run and any(address in (other["spec"].get("clusterIPs") or []) for other in others):
         problem = f"failed to allocate IP {address}: provided IP is already allocated"
     if problem:
         raise refusals.invalid("", "Service", name, [invalid("spec.clusterIPs", [address], problem)])
 
 
-def _node_ports(spec: Obj, others: list[Obj], name: str) -> None:
+def _node_ports(cluster: Cluster, spec: Obj, others: list[Obj], name: str) -> None:
     taken = {
         (port["nodePort"], port.get("protocol"))
         for other in others
@@ -153,7 +158,7 @@ def _node_ports(spec: Obj, others: list[Obj], name: str) -> None:
         wanted, protocol = port.get("nodePort"), port.get("protocol")
         if wanted:
             problem = ""
-            if wanted not in NODE_PORTS:
+            if wanted not in NODE_PORTS and not cluster.dry_run:
                 problem = "provided port is not in the valid range. The range of valid ports is 30000-32767"
             elif (wanted, protocol) in taken:
                 problem = "provided port is already allocated"

@@ -9,7 +9,7 @@ from typing import Any
 from labkit.pocket.api import names
 from labkit.pocket.api.fields import FieldError, forbidden, immutable, invalid, not_supported, required
 from labkit.pocket.api.kinds import poddefaults, podrules
-from labkit.pocket.api.kinds.podrules import NOT_NEGATIVE
+from labkit.pocket.api.kinds.containerrules import NOT_NEGATIVE
 from labkit.pocket.api.kinds.printing import age, container_cells, selector_text
 from labkit.pocket.api.kinds.rules import Rules
 from labkit.pocket.api.kinds.selectorrules import label_selector
