@@ -12,7 +12,6 @@ import gc
 import json
 import logging
 import os
-import signal
 import socket
 import sys
 import time
@@ -47,8 +46,6 @@ def main() -> None:
     home, name, ready = sys.argv[1:]
     places = Places(name, Path(home))
     report = int(ready)
-    if os.fork():
-        os._exit(0)  # whoever started us is not to be our parent: nobody there would collect us when we end
     logging.basicConfig(
         level=os.environ.get("LABKIT_LOG", "INFO"), stream=sys.stderr,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
@@ -71,7 +68,7 @@ def main() -> None:
 def _run(places: Places, report: int) -> None:
     began = time.monotonic()
     os.umask(0o077)
-    lock = _hold(places)
+    _hold(places)
     listening, port = _listen(places)
     enter_namespaces()
     run = places.run
@@ -84,7 +81,11 @@ def _run(places: Places, report: int) -> None:
     from labkit.pocket.node import zygote
 
     control, init = zygote.spawn(str(run / "zygote"), 2)
-    log.debug("zygote after %.0f ms", (time.monotonic() - began) * 1000)
+    # The daemon proper is a second child, inside the PID namespace: a process that has given its children a new PID
+    # namespace may make no threads. And whoever started us is not to be our parent: nobody there would collect us.
+    if os.fork():
+        os._exit(0)
+    log.debug("namespaces and zygote after %.0f ms", (time.monotonic() - began) * 1000)
 
     import asyncio
 
@@ -95,7 +96,7 @@ def _run(places: Places, report: int) -> None:
     def ready() -> None:
         seconds = time.monotonic() - began
         info = {
-            "pid": os.getpid(),
+            "pid": machine_pid(),
             "init": init,
             "port": port,
             "server": f"https://127.0.0.1:{port}",
@@ -107,24 +108,20 @@ def _run(places: Places, report: int) -> None:
         gc.collect()
         gc.freeze()
 
-    try:
-        code = asyncio.run(cluster.run(ready))
-    finally:
-        control.close()
-        os.kill(init, signal.SIGKILL)
-        os.waitpid(init, 0)  # returns when the last process of the PID namespace is gone
-        os.close(lock)
+    code = asyncio.run(cluster.run(ready))
+    # The lock is held to the last moment. When this process has gone, the zygote sees it, ends, and with it, as it is
+    # the first process of the PID namespace, every other one.
+    log.info("cluster %s ends", places.name)
     sys.exit(code)
 
 
-def _hold(places: Places) -> int:
-    """Be the only daemon of this cluster, for as long as this process lives."""
+def _hold(places: Places) -> None:
+    """Be the only daemon of this cluster, for as long as this process lives (the descriptor stays open)."""
     fd = os.open(places.life_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise StartFailed("running", "another daemon of this cluster is alive") from None
-    return fd
 
 
 def _listen(places: Places) -> tuple[socket.socket, int]:
@@ -170,6 +167,11 @@ def enter_namespaces() -> None:
     except OSError as problem:
         # Ubuntu's AppArmor lets anybody make a user namespace, and takes every capability away in it.
         raise StartFailed("capabilities", str(problem)) from None
+
+
+def machine_pid() -> int:
+    """This process' number as the machine counts: /proc here is still the machine's."""
+    return int(Path("/proc/self").readlink().name)
 
 
 def _write_info(places: Places, info: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -257,32 +257,32 @@ def _writable(home: Path) -> Check:
     return Check("state-directory", True, what, "It can be written.")
 
 
-def _trial() -> Mapping[str, str]:
-    """Everything that a cluster's start asks of the kernel, in this process; it is of no use afterwards."""
-    import asyncio
-
+def _enter() -> Trial:
+    """The namespaces and a mount, for this process (of no use afterwards) and its children."""
     from labkit.pocket import daemon
     from labkit.pocket.node import linux
 
-    stage = "unshare"
     try:
         daemon.enter_namespaces()
-        stage = "mount"
         with tempfile.TemporaryDirectory() as folder:
             linux.mount("tmpfs", folder, "tmpfs")
             linux.umount(folder)
-        stage = "pid"
-        child = os.fork()  # the first process of the PID namespace
-        if child == 0:
-            os._exit(0)
-        os.waitpid(child, 0)
-        stage = "network"
-        asyncio.run(_try_network())
     except daemon.StartFailed as problem:
-        return {"stage": problem.stage, "message": str(problem)}
+        return Trial(problem.stage, str(problem))
     except OSError as problem:
-        return {"stage": stage, "message": str(problem)}
-    return {"stage": "", "message": ""}
+        return Trial("mount", str(problem))
+    return Trial("")
+
+
+def _network() -> Trial:
+    """Links and packet rules; in a process that is inside."""
+    import asyncio
+
+    try:
+        asyncio.run(_try_network())
+    except OSError as problem:
+        return Trial("network", str(problem))
+    return Trial("")
 
 
 async def _try_network() -> None:
@@ -294,5 +294,16 @@ async def _try_network() -> None:
     await network.close()
 
 
+def main() -> None:
+    """Run the trial and print how far it came."""
+    trial = _enter()
+    if trial.ok:
+        child = os.fork()  # the first process of the PID namespace
+        if child:
+            sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        trial = _network()
+    sys.stdout.write(json.dumps({"stage": trial.stage, "message": trial.message}))
+
+
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(_trial()))
+    main()

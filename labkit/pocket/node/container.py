@@ -16,27 +16,22 @@ from pathlib import Path
 from typing import Any
 
 from labkit.pocket import images
-from labkit.pocket.node import environment, pulling
+from labkit.pocket.node import containerspec, environment, pulling
 from labkit.pocket.node.backoff import Backoff, go_duration
-from labkit.pocket.node.context import Context
+from labkit.pocket.node.containerspec import Place
+from labkit.pocket.node.context import Context, pod_log_folder
+from labkit.pocket.node.hooks import run_hook
 from labkit.pocket.node.logs import LogFile
 from labkit.pocket.node.podstatus import ContainerRecord, State, now, waiting
 from labkit.pocket.node.probing import Prober
-from labkit.pocket.node.process import DEFAULT_PATH
 from labkit.pocket.node.sessions import Attachment
-from labkit.pocket.node.spawner import Process, StartError, ZygoteGone, read
-from labkit.pocket.node.spec import (
-    DEFAULT_CAPABILITIES,
-    Bind,
-    ProcessSpec,
-    capability_mask,
-)
-from labkit.pocket.node.volumes import VolumeError, Volumes
+from labkit.pocket.node.spawner import Process, StartError, read
+from labkit.pocket.node.spec import ProcessSpec
+from labkit.pocket.node.volumes import VolumeError
 
 log = logging.getLogger(__name__)
 
 _CONFIG_RETRY = 2.0  # seconds until a missing ConfigMap or Secret is looked for again
-_MESSAGE_AT_MOST = 4096
 _START_FAILED = 128
 _SECONDS_AFTER_KILL = 5.0
 _CREATE_FAILED = (
@@ -49,19 +44,21 @@ class Container:
     """A container's life across its restarts. `changed` is called whenever its record is."""
 
     def __init__(
-        self, context: Context, pod: Callable[[], Mapping[str, Any]], spec: Mapping[str, Any], record: ContainerRecord,
-        *, folder: Path, volumes: Volumes, etc: list[Bind], hostname: str, address: str, changed: Callable[[], None],
-    ) -> None:  # fmt: skip
+        self,
+        context: Context,
+        pod: Callable[[], Mapping[str, Any]],
+        spec: Mapping[str, Any],
+        record: ContainerRecord,
+        place: Place,
+        changed: Callable[[], None],
+    ) -> None:
         self.context = context
         self._pod = pod
         self.spec = spec
         self.record = record
         self.name: str = spec["name"]
-        self._folder = folder
-        self._volumes = volumes
-        self._etc = etc
-        self._hostname = hostname
-        self.address = address
+        self.place = place
+        self.address = place.address
         self.changed = changed
         self.process: Process | None = None
         self.process_spec: ProcessSpec | None = None
@@ -204,9 +201,7 @@ class Container:
             log_file.close()
             self.record.ready = self.record.started = False
             self.started.clear()
-        self._ended(
-            code, "Completed" if code == 0 else "Error", began=began, message=self._termination_message(code)
-        )
+        self._ended(code, "Completed" if code == 0 else "Error", began=began, message=self._last_words(code))
 
     def _ended(self, code: int, reason: str, *, began: str, message: str = "") -> None:
         ended: dict[str, Any] = {"exitCode": code, "reason": reason}
@@ -224,7 +219,7 @@ class Container:
         told = ""
         while True:
             try:
-                return self._process_spec(image)
+                return containerspec.process(self.context, self.pod, self.spec, image, self.place)
             except (environment.ConfigError, VolumeError) as problem:
                 if told != str(problem):
                     told = str(problem)
@@ -235,58 +230,9 @@ class Container:
                     self._wait_state("CreateContainerConfigError", told)
             await asyncio.sleep(_CONFIG_RETRY)
 
-    def _process_spec(self, image: images.Image) -> ProcessSpec:
-        pod, spec = self.pod, self.spec
-        namespace = pod["metadata"]["namespace"]
-        services = environment.service_variables(
-            self.context.api.list("services"),
-            namespace,
-            links=pod["spec"].get("enableServiceLinks") is not False,
-        )
-        given = environment.environment(
-            spec, pod, self.context.lookup(namespace), services, self.address, self.context.node_address
-        )
-        base = {"PATH": DEFAULT_PATH, "HOME": "/root", "HOSTNAME": self._hostname, **image.env}
-        if spec.get("tty"):
-            base["TERM"] = "xterm"
-        argv = environment.command_line(spec, image.entrypoint, image.cmd, given)
-        if not argv:
-            raise environment.ConfigError("no command specified")
-        return ProcessSpec(
-            argv=argv,
-            env={**base, **given},
-            image=spec.get("image", ""),
-            working_dir=spec.get("workingDir") or image.working_dir or "/",
-            tty=bool(spec.get("tty")),
-            capabilities=_capabilities(spec.get("securityContext") or {}),
-            binds=(*self._etc, *self._volumes.binds(spec), self._termination_file()),
-            read_only_root=bool((spec.get("securityContext") or {}).get("readOnlyRootFilesystem")),
-        )
-
-    def _termination_file(self) -> Bind:
-        file = self._folder / "containers" / self.name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(b"")
-        return Bind(str(file), self.spec.get("terminationMessagePath") or "/dev/termination-log")
-
-    def _termination_message(self, code: int) -> str:
-        try:
-            message = (
-                (self._folder / "containers" / self.name)
-                .read_bytes()[:_MESSAGE_AT_MOST]
-                .decode("utf-8", "replace")
-            )
-        except OSError:
-            message = ""
-        if (
-            not message
-            and code
-            and self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError"
-            and self.log
-        ):
-            lines = self.log.path.read_text(errors="replace").splitlines()[-80:]
-            message = "\n".join(line.split(" ", 3)[-1] for line in lines)[-2048:]
-        return message
+    def _last_words(self, code: int) -> str:
+        log_path = self.log.path if self.log is not None else None
+        return containerspec.termination_message(self.spec, self.place, code, log_path)
 
     async def _pump(self, process: Process, stream: str) -> None:
         """Copy output to the log and to whoever is attached."""
@@ -305,7 +251,7 @@ class Container:
         hook = (self.spec.get("lifecycle") or {}).get("postStart")
         if not hook:
             return True
-        problem = await self._hook(hook)
+        problem = await run_hook(hook, self.spec, self.address, self.run_command)
         if problem:
             self.event("Warning", "FailedPostStartHook", f"PostStartHook failed: {problem}")
         return not problem
@@ -316,9 +262,14 @@ class Container:
         """Join its streams; None when it does not run."""
         if self.process is None:
             return None
-        attachment = Attachment(self.process, stdin=stdin, detach=self._attached.discard)
+        attachment = Attachment(self.process, stdin=stdin, detach=self._detached)
         self._attached.add(attachment)
         return attachment
+
+    def _detached(self, attachment: Attachment) -> None:
+        self._attached.discard(attachment)
+        if attachment.stdin and self.spec.get("stdinOnce"):
+            attachment.close_stdin()  # nobody can give it input any more: upstream ends it after the first client
 
     async def exec(self, command: list[str], *, stdin: bool = False, tty: bool = False) -> Process | None:
         """Start another process in it; None when it does not run. Raises StartError."""
@@ -361,7 +312,7 @@ class Container:
             async with self._stop_lock:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(grace):
-                        problem = await self._hook(hook)
+                        problem = await run_hook(hook, self.spec, self.address, self.run_command)
                         if problem:
                             self.event("Warning", "FailedPreStopHook", f"PreStopHook failed: {problem}")
         if grace > 0:
@@ -373,29 +324,6 @@ class Container:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), _SECONDS_AFTER_KILL)
 
-    async def _hook(self, hook: Mapping[str, Any]) -> str:
-        """Run a lifecycle hook; returns what went wrong, or nothing."""
-        try:
-            if "exec" in hook:
-                code, output = await self.run_command(hook["exec"]["command"])
-                return "" if code == 0 else f"command exited with {code}: {output[:1000]}"
-            if "sleep" in hook:
-                await asyncio.sleep(float(hook["sleep"]["seconds"]))
-                return ""
-            if "httpGet" in hook:
-                from labkit.pocket.node import probes
-
-                result = await probes.ask(
-                    {"httpGet": hook["httpGet"], "timeoutSeconds": 30},
-                    self.spec,
-                    self.address,
-                    self.run_command,
-                )
-                return "" if result.ok else result.message
-        except (StartError, OSError, ZygoteGone) as problem:
-            return str(problem)
-        return ""
-
     async def fail_liveness(self, what: str, grace: float | None) -> None:
         """A liveness or startup probe has failed for good: end this run; the restart policy decides what follows."""
         self.event("Normal", "Killing", f"Container {self.name} failed {what} probe, will be restarted")
@@ -406,19 +334,8 @@ class Container:
 
 
 def log_folder(context: Context, pod: Mapping[str, Any], container: str) -> Path:
-    """Where a container's logs are: named as in /var/log/pods."""
-    meta = pod["metadata"]
-    return context.logs / f"{meta['namespace']}_{meta['name']}_{meta['uid']}" / container
-
-
-def _capabilities(security: Mapping[str, Any]) -> int:
-    if security.get("privileged"):
-        return capability_mask(frozenset({"ALL"}))
-    wanted = security.get("capabilities") or {}
-    names = set(DEFAULT_CAPABILITIES)
-    dropped = {name.upper().removeprefix("CAP_") for name in wanted.get("drop") or []}
-    names = set() if "ALL" in dropped else names - dropped
-    return capability_mask(frozenset(names | set(wanted.get("add") or [])))
+    """Where the logs of a container's starts are."""
+    return pod_log_folder(context.logs, pod) / container
 
 
 async def _read_all(reader: asyncio.StreamReader | None) -> bytes:

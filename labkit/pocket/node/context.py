@@ -91,3 +91,9 @@ class Context:
             return {**found, "kind": "Secret" if resource == "secrets" else "ConfigMap"}
 
         return find
+
+
+def pod_log_folder(logs: Path, pod: Mapping[str, Any]) -> Path:
+    """Where the logs of a pod's containers are, named as in /var/log/pods."""
+    meta = pod["metadata"]
+    return logs / f"{meta['namespace']}_{meta['name']}_{meta['uid']}"

@@ -6,13 +6,14 @@ import asyncio
 import logging
 import os
 import platform
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from labkit.pocket.api.errors import ApiError
 from labkit.pocket.node.container import Container
-from labkit.pocket.node.context import Context
+from labkit.pocket.node.context import Context, pod_log_folder
 from labkit.pocket.node.pod import PodLife
 from labkit.pocket.node.podstatus import now
 
@@ -33,6 +34,7 @@ class Kubelet:
     async def run(self) -> None:
         """Follow the API's pods until cancelled."""
         register(self.context)
+        self._remove_old_logs()
         try:
             async for kind, pod in self.context.api.watch("pods"):
                 if pod["spec"].get("nodeName") == self.context.node_name:
@@ -41,6 +43,13 @@ class Kubelet:
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    def _remove_old_logs(self) -> None:
+        """The logs of pods that were removed while no daemon ran, or that a killed one could not remove."""
+        known = {pod_log_folder(self.context.logs, pod).name for pod in self.context.api.list("pods")}
+        for folder in self.context.logs.iterdir():
+            if folder.name not in known:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _news(self, kind: str, pod: dict[str, Any]) -> None:
         uid = pod["metadata"]["uid"]

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from labkit.pocket.api.errors import ApiError
-from labkit.pocket.node import etcfiles, podstatus
+from labkit.pocket.node import podstatus
 from labkit.pocket.node.container import Container
+from labkit.pocket.node.containerspec import Place
 from labkit.pocket.node.context import Context
-from labkit.pocket.node.podstatus import ContainerRecord
-from labkit.pocket.node.spawner import StartError, ZygoteGone
-from labkit.pocket.node.spec import Bind
-from labkit.pocket.node.volumes import VolumeError, Volumes
+from labkit.pocket.node.podrecords import records
+from labkit.pocket.node.podsandbox import PodSandbox
 
 log = logging.getLogger(__name__)
 
 Obj = Mapping[str, Any]
-_RETRY = 2.0
-_REBOOT_EXIT_CODE = 255  # what containerd reports for a container it finds dead after a reboot
 
 
 class PodLife:
@@ -35,12 +30,10 @@ class PodLife:
         self.key = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         self.address: str = pod.get("status", {}).get("podIP", "")
         self.containers: dict[str, Container] = {}
-        self.netns: int | None = None
-        self._records = _records(pod)
+        self._records = records(pod)
         self._by_name = {record.name: record for record in self._records}
-        self._folder = context.run / "pods" / self.uid
+        self.sandbox = PodSandbox(context, pod)
         self._dirty = False
-        self._attached = False
         self._gone = False  # from the API, without us
         self._stop = asyncio.Event()
         self._urgent = asyncio.Event()  # the grace period has become shorter
@@ -97,17 +90,16 @@ class PodLife:
             self.context.event(
                 self.pod, "Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created."
             )
-        await self._make_sandbox()
-        await self._make_volumes()
-        self._write_etc()
+        place = await self.sandbox.make()
+        self.address = self.sandbox.address
         self._ready_for_containers = True
         self.changed()
-        sidecars = await self._run_init_containers()
+        sidecars = await self._run_init_containers(place)
         if sidecars is None:
             main: list[asyncio.Task[None]] = []
         else:
             main = [
-                asyncio.create_task(self._container(spec, init=False).run())
+                asyncio.create_task(self._container(spec, place).run())
                 for spec in self.pod["spec"]["containers"]
                 if not self._by_name[spec["name"]].finished
             ]
@@ -122,17 +114,18 @@ class PodLife:
                 task.cancel()
         self.over = True
         self._ready_for_containers = False
-        await self._tear_down()
+        if not self._stop.is_set():  # else `run` does it, which nothing cancels
+            await self._tear_down()
         self.changed()
 
-    async def _run_init_containers(self) -> list[asyncio.Task[None]] | None:
+    async def _run_init_containers(self, place: Place) -> list[asyncio.Task[None]] | None:
         """Run them one after the other; the tasks of those that go on (sidecars), or None when one has failed."""
         sidecars: list[asyncio.Task[None]] = []
         for spec in self.pod["spec"].get("initContainers") or []:
             record = self._by_name[spec["name"]]
             if record.finished and not record.sidecar:
                 continue
-            container = self._container(spec, init=True)
+            container = self._container(spec, place)
             task = asyncio.create_task(container.run())
             if record.sidecar:
                 sidecars.append(task)
@@ -143,76 +136,11 @@ class PodLife:
                 return None
         return None if self._stop.is_set() else sidecars
 
-    def _container(self, spec: Obj, *, init: bool) -> Container:
-        container = Container(
-            self.context, lambda: self.pod, spec, self._by_name[spec["name"]], folder=self._folder, volumes=self._volumes,
-            etc=self._etc_binds(spec), hostname=etcfiles.hostname(self.pod, self.context.node_name), address=self.address,
-            changed=self.changed,
-        )  # fmt: skip
-        del init
+    def _container(self, spec: Obj, place: Place) -> Container:
+        record = self._by_name[spec["name"]]
+        container = Container(self.context, lambda: self.pod, spec, record, place, self.changed)
         self.containers[container.name] = container
         return container
-
-    # ---- sandbox, volumes, /etc ----------------------------------------------------------------------------
-
-    async def _make_sandbox(self) -> None:
-        shared = bool(self.pod["spec"].get("hostNetwork"))
-        told = ""
-        while True:
-            try:
-                name = etcfiles.hostname(self.pod, self.context.node_name)
-                self.netns = await self.context.spawner.sandbox(self.uid, name, host_network=shared)
-                if shared:
-                    self.address = self.context.node_address
-                else:
-                    self.address = (await self.context.network.attach(self.key, self.uid, self.netns)).ip
-                    self._attached = True
-                return
-            except ZygoteGone:
-                raise
-            except (StartError, OSError, ApiError) as problem:
-                if str(problem) != told:
-                    told = str(problem)
-                    log.warning("sandbox of %s: %s", self.key, problem)
-                    message = f"Failed to create pod sandbox: rpc error: code = Unknown desc = {problem}"
-                    self.context.event(self.pod, "Warning", "FailedCreatePodSandBox", message)
-                await self._drop_sandbox()
-            await asyncio.sleep(_RETRY)
-
-    async def _make_volumes(self) -> None:
-        self._volumes = Volumes(self.context, self.pod, self._folder / "volumes", self.address)
-        told = ""
-        while True:
-            try:
-                self._volumes.make()
-                return
-            except VolumeError as problem:
-                if str(problem) != told:
-                    told = str(problem)
-                    self.context.event(self.pod, "Warning", "FailedMount", told)
-            await asyncio.sleep(_RETRY)
-
-    def _write_etc(self) -> None:
-        name = etcfiles.hostname(self.pod, self.context.node_name)
-        etc = self._folder / "etc"
-        etc.mkdir(parents=True, exist_ok=True)
-        texts = {
-            "hosts": etcfiles.hosts(self.pod, self.address, self.context.node_name),
-            "hostname": name + "\n",
-            "resolv.conf": etcfiles.resolv_conf(self.pod, machine=self.context.machine_resolv_conf),
-        }
-        for file, text in texts.items():
-            (etc / file).write_text(text)
-            (etc / file).chmod(0o644)
-
-    def _etc_binds(self, spec: Obj) -> list[Bind]:
-        mounted = {mount["mountPath"].rstrip("/") for mount in spec.get("volumeMounts") or []}
-        etc: Path = self._folder / "etc"
-        return [
-            Bind(str(etc / n), f"/etc/{n}")
-            for n in ("hosts", "hostname", "resolv.conf")
-            if f"/etc/{n}" not in mounted
-        ]
 
     # ---- the end -------------------------------------------------------------------------------------------
 
@@ -239,22 +167,9 @@ class PodLife:
         await asyncio.wait((living,), timeout=0.5)
 
     async def _tear_down(self) -> None:
-        if self._attached:
-            self._attached = False
-            await self.context.network.detach(self.uid)
-        await self._drop_sandbox()
+        await self.sandbox.drop()
         if self._stop.is_set():
-            Volumes(self.context, self.pod, self._folder, "").remove()
-
-    async def _drop_sandbox(self) -> None:
-        if self.netns is None:
-            return
-        os.close(self.netns)
-        self.netns = None
-        try:
-            await self.context.spawner.drop(self.uid)
-        except (ZygoteGone, StartError):
-            pass  # everything is going down
+            self.sandbox.remove_files()
 
     def _remove_from_api(self) -> None:
         if self._gone:
@@ -330,52 +245,3 @@ def _default_grace(pod: Obj) -> float:
 async def _all(tasks: list[asyncio.Task[None]]) -> None:
     if tasks:
         await asyncio.gather(*tasks)
-
-
-def _records(pod: Obj) -> list[ContainerRecord]:
-    """The containers' records: new, or as a node finds them after a reboot."""
-    spec, status = pod["spec"], pod.get("status", {})
-    known = {
-        s["name"]: s
-        for field in ("initContainerStatuses", "containerStatuses")
-        for s in status.get(field) or []
-    }
-    init = spec.get("initContainers") or []
-    records: list[ContainerRecord] = []
-    for container in [*init, *spec["containers"]]:
-        is_init = any(container is one for one in init)
-        sidecar = is_init and podstatus.is_sidecar(container)
-        record = ContainerRecord(container["name"], container.get("image", ""), init=is_init, sidecar=sidecar)
-        if is_init or init:
-            record.state = podstatus.waiting("PodInitializing")
-        before = known.get(record.name)
-        if before is not None:
-            _remember(record, before, "Always" if sidecar else spec.get("restartPolicy", "Always"))
-        records.append(record)
-    return records
-
-
-def _remember(record: ContainerRecord, before: Mapping[str, Any], policy: str) -> None:
-    record.restarts = int(before.get("restartCount", 0))
-    record.container_id = before.get("containerID", "")
-    record.image_id = before.get("imageID", "")
-    record.last_state = dict(before.get("lastState") or {})
-    state = before.get("state") or {}
-    if "running" in state:
-        ended = {
-            "exitCode": _REBOOT_EXIT_CODE,
-            "reason": "Unknown",
-            "startedAt": state["running"].get("startedAt"),
-            "finishedAt": podstatus.now(),
-            "containerID": record.container_id,
-        }
-        state = {"terminated": ended}
-    if "terminated" not in state:
-        return
-    code = int(state["terminated"]["exitCode"])
-    # Init containers run again after a reboot; a container that has ended for good stays as it is.
-    if (policy == "Never" and not record.init) or (policy == "OnFailure" and code == 0 and not record.init):
-        record.state = dict(state)
-        record.finished = True
-    else:
-        record.last_state = dict(state)

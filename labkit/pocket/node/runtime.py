@@ -104,10 +104,10 @@ class NodeRuntime:
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection to 127.0.0.1:port inside the pod."""
         life = self._kubelet.pod(namespace, pod)
-        if life is None or life.netns is None:
+        if life is None or life.sandbox.netns is None:
             raise RuntimeFailure(f'pod "{pod}" has no running sandbox', code=404)
         sockets = []
-        with inside(life.netns):
+        with inside(life.sandbox.netns):
             for family in (socket.AF_INET, socket.AF_INET6):
                 try:
                     sockets.append(socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK))

@@ -53,7 +53,7 @@ class Attachment:
 
     def __init__(self, process: Process, *, stdin: bool, detach: Callable[[Attachment], None]) -> None:
         self._process = process
-        self._stdin = stdin
+        self.stdin = stdin
         self._detach = detach
         self._queues: dict[str, asyncio.Queue[bytes]] = {
             name: asyncio.Queue(_CHUNKS_AT_MOST) for name in ("stdout", "stderr")
@@ -73,12 +73,12 @@ class Attachment:
 
     async def write_stdin(self, data: bytes) -> None:
         """Hand bytes to the container, if it was made with stdin."""
-        if self._stdin:
+        if self.stdin:
             await write(self._process, data)
 
     def close_stdin(self) -> None:
         """End of input, for a container without a terminal."""
-        if self._stdin and self._process.stdin is not None and not self._process.has_terminal:
+        if self.stdin and self._process.stdin is not None and not self._process.has_terminal:
             self._process.stdin.close()
 
     async def read_stdout(self) -> bytes:

@@ -58,7 +58,6 @@ def spawn(run: str, log: int) -> tuple[socket.socket, int]:
         theirs.close()
         return ours, pid
     try:
-        linux.prctl(linux.PR_SET_PDEATHSIG, signal.SIGKILL)
         ours.close()
         control = theirs.detach()
         os.dup2(os.open("/dev/null", os.O_RDWR), 0)
