@@ -34,13 +34,12 @@ def _waits(pod: Obj) -> bool:
 
 def _everybody(api: Api, seen: Seen) -> Iterable[Key]:
     """A node has changed what pods may want of it: all that wait may try again."""
-    before = seen.previous
-    if (
-        before is not None
-        and all(before.get(field) == seen.object.get(field) for field in ("spec",))
-        and before["metadata"].get("labels") == seen.object["metadata"].get("labels")
-    ):
-        return ()
+    if seen.previous is not None:
+        now_wanted, before_wanted = (
+            (node.get("spec"), node["metadata"].get("labels")) for node in (seen.object, seen.previous)
+        )
+        if now_wanted == before_wanted:
+            return ()
     return [key_of(pod) for pod in api.list("pods") if _waits(pod)]
 
 
