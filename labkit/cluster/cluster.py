@@ -13,7 +13,7 @@ from typing import Any
 from labkit.policy import ObjectKey, SourceMap, World
 
 from .client import MERGE_PATCH, Client, Query
-from .errors import NotFound
+from .errors import Invalid, NotFound
 from .execution import ExecResult, execute
 from .kinds import Kind, Kinds
 from .waiting import Condition, until
@@ -137,8 +137,8 @@ class Cluster:
             return None
 
     def list(
-        self, kind: str, *, namespace: str | None = None, label_selector: str = "", field_selector: str = ""
-    ) -> Listed:
+        self, kind: str, namespace: str | None = None, *, label_selector: str = "", field_selector: str = ""
+    ) -> list[Object]:
         """Objects of a kind in a namespace, or (namespace=None) in all of them."""
         found = self.kinds.named(kind)
         items: list[Object] = []
@@ -227,13 +227,29 @@ class Cluster:
         stdin: bytes | str | None = None,
         timeout: float = 30.0,
     ) -> ExecResult:
-        """Run a command in a container and return its output and exit code.
+        """Run a command in a container (default: the one that kubectl takes) and return its output and exit code.
 
         Raises ExecError when it could not be started, NotFound for no such pod, WaitTimeout after `timeout` seconds.
         """
         data = stdin.encode() if isinstance(stdin, str) else stdin
-        return execute(
-            self.client, namespace, pod, list(command), container=container, stdin=data, timeout=timeout
+        words = list(command)
+        try:
+            return execute(
+                self.client, namespace, pod, words, container=container, stdin=data, timeout=timeout
+            )
+        except Invalid:
+            if container is not None:
+                raise
+        # A pod of several containers, and none was named: the one that kubectl takes.
+        chosen = self._default_container(namespace, pod)
+        return execute(self.client, namespace, pod, words, container=chosen, stdin=data, timeout=timeout)
+
+    def _default_container(self, namespace: str, pod: str) -> str:
+        found = self.client.request("GET", self.kinds.named("pods").path(namespace, pod))
+        annotations = found["metadata"].get("annotations") or {}
+        return str(
+            annotations.get("kubectl.kubernetes.io/default-container")
+            or found["spec"]["containers"][0]["name"]
         )
 
     # Understanding
