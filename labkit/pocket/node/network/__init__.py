@@ -1,4 +1,11 @@
-"""The node's network: a veth link and a route for each pod, Services by DNAT, NetworkPolicy in nftables."""
+"""The node's network: a veth link and a route for each pod, Services by DNAT, NetworkPolicy in nftables.
+
+From the top down: `podnetwork` follows the API (`clusterview`) and owns what has a life. `policyrules`
+(with `peersets`) and `servicerules` say what should be in the kernel, as plain data (`ruleset`), whose
+difference to what is there goes out as messages (`nft`, `expressions`) over a socket (`netlink`). `links`
+makes the links, `conntrack` forgets connections, `outside` makes hosts beyond the cluster, `features` tells
+what a kernel lacks. The way back, from the kernel to words for people, is `readback`, `meaning`, `text`.
+"""
 
 from labkit.pocket.node.network.addresses import AddressesExhausted
 from labkit.pocket.node.network.features import missing_features

@@ -428,3 +428,29 @@ async def test_the_kernel_losing_its_table_is_repaired_with_the_next_change(benc
     await bench.settle()
     await asyncio.sleep(1.1)
     assert await bench.connect(a, b.ip, 80) == "TIMEOUT"
+
+
+@on_bench
+async def test_a_watch_that_ends_is_begun_again_and_what_was_missed_is_caught_up(bench: Bench) -> None:
+    a, b = await bench.pod("x/a"), await bench.pod("x/b")
+    b.listen(80)
+    await bench.settle()
+    for watch in list(bench.network._watches.values()):
+        watch.close()
+    bench.policy("x", "deny", podSelector=ALL, policyTypes=["Ingress"])
+    assert await bench.connect(a, b.ip, 80) == "TIMEOUT"
+    bench.unpolicy("x", "deny")
+    assert await bench.connect(a, b.ip, 80) == "OK"
+
+
+@on_bench
+async def test_an_object_that_cannot_be_read_does_not_stop_the_others(bench: Bench) -> None:
+    a, b = await bench.pod("x/a"), await bench.pod("x/b")
+    b.listen(80)
+    odd = {
+        "metadata": {"name": "odd", "namespace": "x", "uid": "u"},
+        "spec": {"containers": [{"ports": [{"containerPort": "?"}]}]},
+    }
+    bench.api.store.put("pods", {"apiVersion": "v1", "kind": "Pod", **odd})
+    bench.policy("x", "deny", podSelector=ALL, policyTypes=["Ingress"])
+    assert await bench.connect(a, b.ip, 80) == "TIMEOUT"
