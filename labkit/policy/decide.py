@@ -69,7 +69,7 @@ def _decide_backend(
     world: World, profile: Profile, flow: Flow, source: End, backends: Backends, backend: Backend
 ) -> Decision:
     """The decision for one endpoint; its flow names the pod, and the pod's port after translation."""
-    end = End.of_pod(backend.pod)
+    end = backend.end
     inner = replace(flow, destination=end.name, port=backend.port)
     wanted = Family.of(backends.address.version) if backends.address else flow.family
     family = family_of(source, end, wanted)
@@ -78,16 +78,16 @@ def _decide_backend(
         return undefined(inner, Verdict.TIMEOUT, note)
     assert family is not None
     readings = readings_between(world, source, end, family, inner.port, inner.protocol)
-    if source.pod is not None and source.pod == backend.pod and backends.address is not None:
+    if source.pod is not None and source.pod == end.pod and backends.address is not None:
         decision = judge(world, profile, inner, readings[:1])
         isolated = decision.egress.isolated or decision.ingress.isolated
         return replace(decision, defined=False, note=_HAIRPIN) if isolated else decision
-    if source.pod is not None and source.pod == backend.pod:
+    if source.pod is not None and source.pod == end.pod:
         # A headless name is the pod's own address: no translation, no hairpin.
         return _decide_direct(world, profile, inner, source, end)
     if backends.address is not None:
         readings = through_service(readings, backends.address)
-    readings = through_nodes(world, readings, backends.rewriting_nodes, backend.pod, family)
+    readings = through_nodes(world, readings, backends.rewriting_nodes, end.pod, family)
     return judge(world, profile, inner, readings)
 
 

@@ -145,6 +145,22 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointSlice:
+    """The ready endpoints of a Service, as the cluster lists them; used for Services without a selector."""
+
+    namespace: str
+    name: str
+    service: str
+    addresses: tuple[Address, ...]
+    ports: tuple[ContainerPort, ...]
+
+    @property
+    def key(self) -> str:
+        """ "namespace/name"."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """A node and its own addresses."""
 
@@ -230,6 +246,26 @@ def read_service(obj: Mapping[str, Any], default_namespace: str = "default") -> 
         publish_not_ready=bool(spec.get("publishNotReadyAddresses")),
         local_traffic_only=spec.get("externalTrafficPolicy") == "Local",
     )
+
+
+def read_endpoint_slice(obj: Mapping[str, Any], default_namespace: str = "default") -> EndpointSlice:
+    """Read an EndpointSlice."""
+    key = ObjectKey.of(obj, default_namespace)
+    addresses = [
+        address
+        for endpoint in obj.get("endpoints") or ()
+        # A missing condition counts as ready.
+        if (endpoint.get("conditions") or {}).get("ready") is not False
+        for address in endpoint.get("addresses") or ()
+    ]
+    ports = tuple(
+        ContainerPort(int(port["port"]), str(port.get("name") or ""), str(port.get("protocol") or "TCP"))
+        for port in obj.get("ports") or ()
+        if port.get("port")
+    )
+    service = _labels(obj).get("kubernetes.io/service-name", "")
+    named = [address for address in addresses if parse_address(str(address)) is not None]
+    return EndpointSlice(key.namespace, key.name, service, _addresses(named, str(key)), ports)
 
 
 def read_node(obj: Mapping[str, Any]) -> Node:

@@ -69,7 +69,7 @@ def through_service(readings: Sequence[Reading], address: Address) -> list[Readi
 
 
 def through_nodes(
-    world: World, readings: Sequence[Reading], nodes: Iterable[Node], pod: Pod, family: Family
+    world: World, readings: Sequence[Reading], nodes: Iterable[Node], pod: Pod | None, family: Family
 ) -> list[Reading]:
     """The readings of a flow that enters at a node: the pod may see the client's address, or the node's."""
     result = list(readings)

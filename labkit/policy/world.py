@@ -7,7 +7,7 @@ the same.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from .bits import PodIndex
 from .model import (
     Address,
+    EndpointSlice,
     Namespace,
     Node,
     ObjectKey,
@@ -22,6 +23,7 @@ from .model import (
     Service,
     WorldError,
     parse_address,
+    read_endpoint_slice,
     read_namespace,
     read_node,
     read_pod,
@@ -35,8 +37,14 @@ _KINDS = {
     "Pod": ("v1",),
     "Service": ("v1",),
     "Node": ("v1",),
+    "EndpointSlice": ("discovery.k8s.io/v1",),
     # Calico's own policy has the same kind in another group.
     "NetworkPolicy": ("networking.k8s.io/v1",),
+}
+_READERS: Mapping[str, Callable[[Mapping[str, Any], str], Any]] = {
+    "Pod": read_pod,
+    "Service": read_service,
+    "EndpointSlice": read_endpoint_slice,
 }
 # Where the addresses of imagined pods come from: the far end of the pod network that kubeadm, kind and
 # pocket use.
@@ -49,20 +57,20 @@ class World:
     "name").
     """
 
-    def __init__(
-        self,
-        namespaces: Mapping[str, Namespace],
-        pods: Mapping[str, Pod],
-        services: Mapping[str, Service],
-        nodes: Mapping[str, Node],
-        policies: Mapping[str, CompiledPolicy],
-        externals: tuple[str, ...] = (),
-    ) -> None:
-        self.namespaces = MappingProxyType(_with_implied(namespaces, pods))
-        self.pods = MappingProxyType(_with_addresses(pods, nodes))
-        self.services = MappingProxyType(dict(services))
-        self.nodes = MappingProxyType(dict(nodes))
-        self.policies = MappingProxyType(dict(policies))
+    def __init__(self, objects: Mapping[str, Mapping[str, Any]], externals: tuple[str, ...] = ()) -> None:
+        """Objects that are read already, by kind and path; `from_objects` is the way in."""
+        pods: Mapping[str, Pod] = objects.get("Pod", {})
+        nodes: Mapping[str, Node] = objects.get("Node", {})
+        self.namespaces: Mapping[str, Namespace] = MappingProxyType(
+            _with_implied(objects.get("Namespace", {}), pods)
+        )
+        self.pods: Mapping[str, Pod] = MappingProxyType(_with_addresses(pods, nodes))
+        self.services: Mapping[str, Service] = MappingProxyType(dict(objects.get("Service", {})))
+        self.endpoint_slices: Mapping[str, EndpointSlice] = MappingProxyType(
+            dict(objects.get("EndpointSlice", {}))
+        )
+        self.nodes: Mapping[str, Node] = MappingProxyType(dict(nodes))
+        self.policies: Mapping[str, CompiledPolicy] = MappingProxyType(dict(objects.get("NetworkPolicy", {})))
         self.externals = externals
 
     @classmethod
@@ -74,13 +82,13 @@ class World:
         default_namespace: str = "default",
         externals: Iterable[str] = (),
     ) -> World:
-        """Read Namespace, Pod, Service, Node and NetworkPolicy objects; other kinds are passed over.
+        """Read Namespaces, Pods, Services, EndpointSlices, Nodes and NetworkPolicies; other kinds are passed over.
 
         A later object replaces an earlier one of the same key. `externals` are addresses outside the
         cluster that tables should show. Raises PolicyError for a policy that no API server accepts,
         WorldError for other objects that cannot be read.
         """
-        return cls({}, {}, {}, {}, {}, _external_addresses(externals)).replace(
+        return cls({}, _external_addresses(externals)).replace(
             *objects, sources=sources, default_namespace=default_namespace
         )
 
@@ -91,59 +99,54 @@ class World:
         default_namespace: str = "default",
     ) -> World:
         """The world with these objects added, or put in the place of those with the same key."""
-        namespaces, pods = dict(self.namespaces), dict(self.pods)
-        services, nodes, policies = dict(self.services), dict(self.nodes), dict(self.policies)
+        parts = {kind: dict(items) for kind, items in self._parts().items()}
         for item in objects:
             obj, source = (item.object, item.source) if isinstance(item, SourcedObject) else (item, None)
-            kind = obj.get("kind")
-            versions = _KINDS.get(str(kind))
+            kind = str(obj.get("kind"))
+            versions = _KINDS.get(kind)
             if versions is None or obj.get("apiVersion", versions[0]) not in versions:
                 continue
             key = ObjectKey.of(obj, default_namespace)
             if not key.name:
                 raise WorldError(f"a {kind} has no metadata.name")
-            if kind == "Namespace":
-                namespaces[key.path] = read_namespace(obj)
-            elif kind == "Pod":
-                pods[key.path] = read_pod(obj, default_namespace)
-            elif kind == "Service":
-                services[key.path] = read_service(obj, default_namespace)
-            elif kind == "Node":
-                nodes[key.path] = read_node(obj)
-            else:
+            if kind == "NetworkPolicy":
                 source = source or (sources or {}).get(key)
-                policies[key.path] = compile_policy(obj, source, default_namespace=default_namespace)
-        return self._derive(World(namespaces, pods, services, nodes, policies, self.externals))
+                parts[kind][key.path] = compile_policy(obj, source, default_namespace=default_namespace)
+            elif kind in ("Namespace", "Node"):
+                parts[kind][key.path] = read_namespace(obj) if kind == "Namespace" else read_node(obj)
+            else:
+                parts[kind][key.path] = _READERS[kind](obj, default_namespace)
+        return self._derive(World(parts, self.externals))
 
     def without(self, *keys: ObjectKey) -> World:
         """The world without these objects. A namespace takes with it what is in it, as deleting it would."""
         gone = {(key.kind, key.path) for key in keys}
         emptied = {key.name for key in keys if key.kind == "Namespace"}
 
-        def kept(kind: str, items: Mapping[str, Any]) -> dict[str, Any]:
-            return {
+        parts = {
+            kind: {
                 path: item
                 for path, item in items.items()
                 if (kind, path) not in gone and getattr(item, "namespace", None) not in emptied
             }
-
-        return self._derive(
-            World(
-                kept("Namespace", self.namespaces),
-                kept("Pod", self.pods),
-                kept("Service", self.services),
-                kept("Node", self.nodes),
-                kept("NetworkPolicy", self.policies),
-                self.externals,
-            )
-        )
+            for kind, items in self._parts().items()
+        }
+        return self._derive(World(parts, self.externals))
 
     def with_externals(self, *addresses: str) -> World:
         """The world with these addresses outside the cluster, besides those it has."""
         merged = tuple(dict.fromkeys((*self.externals, *_external_addresses(addresses))))
-        return self._derive(
-            World(self.namespaces, self.pods, self.services, self.nodes, self.policies, merged)
-        )
+        return self._derive(World(self._parts(), merged))
+
+    def _parts(self) -> dict[str, Mapping[str, Any]]:
+        return {
+            "Namespace": self.namespaces,
+            "Pod": self.pods,
+            "Service": self.services,
+            "EndpointSlice": self.endpoint_slices,
+            "Node": self.nodes,
+            "NetworkPolicy": self.policies,
+        }
 
     def _derive(self, other: World) -> World:
         # An edit of a policy leaves the pods as they are: keep the index with the selector masks computed

@@ -103,3 +103,39 @@ def test_a_node_port_without_pods_refuses_and_another_port_is_the_nodes_own(port
     web["spec"]["ports"] = [{"port": 80, "nodePort": 30080}]
     decision = decide(world("", web, node("one", "172.18.0.2")), Flow("x/a", "172.18.0.2", port))
     assert decision.verdict is (Verdict.REFUSED if port == 30080 else Verdict.OK)
+
+
+def test_traffic_that_stays_on_the_node_is_dropped_where_no_pod_is():
+    web = service("x/web", "10.96.0.20", {"role": "web"}, type="NodePort", externalTrafficPolicy="Local")
+    web["spec"]["ports"] = [{"port": 80, "targetPort": 80, "nodePort": 30080}]
+    placed = {**ONE, "spec": {**ONE["spec"], "nodeName": "two"}}
+    there = world("", web, placed, node("one", "172.18.0.2"), node("two", "172.18.0.3"))
+    assert decide(there, Flow(OUTSIDE, "172.18.0.2", 30080)).verdict is Verdict.TIMEOUT
+    assert decide(there, Flow(OUTSIDE, "172.18.0.3", 30080)).verdict is Verdict.OK
+
+
+def test_the_api_servers_service_leads_to_its_node_as_its_endpoint_slice_says():
+    api = service("default/kubernetes", "10.96.0.1", None)
+    api["spec"]["ports"] = [{"name": "https", "port": 443, "targetPort": 6443}]
+    piece = {
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": "kubernetes"},
+        },
+        "endpoints": [
+            {"addresses": ["172.18.0.2"]},
+            {"addresses": ["172.18.0.9"], "conditions": {"ready": False}},
+        ],
+        "ports": [{"name": "https", "port": 6443, "protocol": "TCP"}],
+    }
+    two = [node("one", "172.18.0.2"), node("two", "172.18.0.3"), api, piece]
+    here = pod("x/a", "10.244.0.11", node="two")
+    egress = "name: x/p\nspec: {podSelector: {}, policyTypes: [Egress], egress: [{to: [{%s}], ports: [{port: %s}]}]}"
+    assert ask(world("", here, *two), "x/a", "service:default/kubernetes", 443) == "allow"
+    by_selector = world(egress % ("namespaceSelector: {}", 6443), here, *two)
+    assert ask(by_selector, "x/a", "service:default/kubernetes", 443) == "deny", "a node is no pod"
+    wide = "ipBlock: {cidr: 0.0.0.0/0}"
+    assert ask(world(egress % (wide, 6443), here, *two), "x/a", "service:default/kubernetes", 443) == "allow"
+    assert ask(world(egress % (wide, 443), here, *two), "x/a", "service:default/kubernetes", 443) == "deny"
