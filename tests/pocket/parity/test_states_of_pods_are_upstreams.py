@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.pocket.parity.conftest import Asked
 from tests.pocket.parity.recording import HERE, assert_same, recording, settle
 
 ROWS = {row["name"]: row for row in recording("states") if row["name"] != "ReplicaSet none"}
+DESCRIBED = {row["what"]: row["stdout"] for row in recording("describe")}
 PODS = [name for name in ROWS if " " not in name and not name.startswith("sideca")]
 # What the recording shows between its snapshots only.
 ALSO = {
@@ -37,24 +39,29 @@ def said(event: list[str]) -> tuple[str, ...]:
 
 
 @pytest.fixture(scope="module")
-def seen(cluster: Asked) -> dict[str, dict[str, Any]]:
-    """Name -> the last [READY, STATUS] and the events, on pocket."""
+def shop(cluster: Asked) -> Iterator[Asked]:
+    """The cluster, with the pods in their states."""
     cluster.kubectl("apply", "-f", str(HERE / "golden" / "states.yaml"))
     time.sleep(SECONDS)
-    _, table, _ = cluster.kubectl("get", "pods", "-n", "shop", "--no-headers")
+    yield cluster
+    cluster.kubectl("delete", "namespace", "shop", "--wait=false")
+
+
+@pytest.fixture(scope="module")
+def seen(shop: Asked) -> dict[str, dict[str, Any]]:
+    """Name -> the last [READY, STATUS] and the events, on pocket."""
+    _, table, _ = shop.kubectl("get", "pods", "-n", "shop", "--no-headers")
     found: dict[str, dict[str, Any]] = {}
     for line in table.splitlines():
         pod, ready, status = line.split()[:3]
         found[plain(pod)] = {"state": [ready, status], "events": set()}
-    _, events = cluster.http("GET", "/api/v1/namespaces/shop/events")
+    _, events = shop.http("GET", "/api/v1/namespaces/shop/events")
     for event in events["items"]:
         what = event["involvedObject"]
         name = plain(what["name"]) if what["kind"] == "Pod" else f"{what['kind']} {plain(what['name'])}"
-        entry = found.setdefault(name, {"events": set()})
         source = (event.get("source") or {}).get("component") or event.get("reportingComponent")
-        line = [event["type"], event["reason"], event["message"], what.get("fieldPath", ""), source]
-        entry["events"].add(said(line))
-    cluster.kubectl("delete", "namespace", "shop", "--wait=false")
+        record = [event["type"], event["reason"], event["message"], what.get("fieldPath", ""), source]
+        found.setdefault(name, {"events": set()})["events"].add(said(record))
     return found
 
 
@@ -78,3 +85,24 @@ def test_the_events_are_those_of_a_real_cluster_for(name: str, seen: dict[str, d
     if name == "stubborn":  # was deleted while it was recorded
         real = {event for event in real if event[1] != "Killing"}
     assert_same("events", name, sorted(real), sorted(seen.get(name, {"events": set()})["events"]))
+
+
+def plainly(text: str) -> list[str]:
+    """What `kubectl describe` prints, without the events, which are compared above, and what is made up."""
+    text = re.sub(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "TIME", text.split("\nEvents:")[0])
+    text = re.sub(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \+0000 UTC", "TIME", text)
+    text = re.sub(r"\S+ to \S+ at \S+|kube-api-access-\w{5}|(containerd|pocket)://\S+", "MADE-UP", text)
+    text = re.sub(
+        r"(Image ID: +|Restart Count: +|TokenExpirationSeconds: +|NodePort: +<unset> +)\S+",
+        r"\1MADE-UP",
+        text,
+    )
+    return settle(text).strip().splitlines()
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("what", DESCRIBED)
+def test_describe_prints_what_it_prints_on_a_real_cluster_for(what: str, shop: Asked) -> None:
+    code, out, _ = shop.kubectl("describe", what, "-n", "shop")
+    assert code == 0
+    assert_same("describe", what, plainly(DESCRIBED[what]), plainly(out))
