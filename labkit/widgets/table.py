@@ -149,12 +149,11 @@ class TruthTableView(Viewable):
         for port in self.engine.ports:
             wanted = None if self.asked is None else {tuple(pair) for pair in self.asked.get(port, ())}
             for source, destination, kind in self.engine.flows(port):
-                if kind in (Kind.SELF, Kind.NONE) or (
-                    wanted is not None and (source, destination) not in wanted
-                ):
+                # What implementations may decide as they like is never asked for.
+                if kind in (Kind.SELF, Kind.NONE, Kind.UNKNOWN):
                     continue
-                if kind is Kind.UNKNOWN and wanted is None:
-                    continue  # what implementations may decide as they like is never asked for
+                if wanted is not None and (source, destination) not in wanted:
+                    continue
                 if said.kind(port, source, destination) is Kind.NONE:
                     missing.append((port, source, destination))
         return missing
@@ -253,9 +252,9 @@ class TruthTableView(Viewable):
             "asked": self.asked,
             "observed_note": self.observed_note,
             "can_reveal": self.can_reveal,
-            # Where there is no flow at all, so that nothing is to be filled in there; it tells nothing of the answer.
+            # Where nothing is to be filled in: no flow at all, or one that implementations may treat as they like.
             "blank": {
-                port: ["".join(c if c in "# " else "." for c in row) for row in rows]
+                port: ["".join(c if c in "# ?" else "." for c in row) for row in rows]
                 for port, rows in self.engine.cells.items()
             },
         }

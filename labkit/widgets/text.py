@@ -8,10 +8,14 @@ from labkit.policy.table import grid
 from labkit.widgets.marks import SIGNS, Kind, compatible
 from labkit.widgets.matrix import Matrix, port_label
 
-LEGEND = (
-    "rows: from, columns: to.   . allowed   X denied   # itself   ? unknown or left to the implementation   "
-    "R reached, nothing listens   D name not resolved"
-)
+_SIGNS_IN_TEXT = {
+    Kind.ALLOWED: "allowed",
+    Kind.DENIED: "denied",
+    Kind.SELF: "itself",
+    Kind.UNKNOWN: "unknown or left to the implementation",
+    Kind.REACHED: "reached, but nothing listens",
+    Kind.NAME: "the name did not resolve",
+}
 _MANY = 40
 _WIDE = 160
 
@@ -20,11 +24,18 @@ def matrix_text(matrix: Matrix, port: str, title: str) -> str:
     """One port of a matrix as a grid of characters. Where the names of the columns would not fit, columns are numbered."""
     rows = [list(row) for row in matrix.cells[port]]
     if sum(len(name) + 2 for name in matrix.destinations) <= _WIDE:
-        return "\n".join((title, *grid(matrix.sources, matrix.destinations, rows), LEGEND))
+        return "\n".join((title, *grid(matrix.sources, matrix.destinations, rows), _legend(rows)))
     numbers = {name: str(number) for number, name in enumerate(matrix.destinations, 1)}
     columns = "columns: " + ", ".join(f"{number} {name}" for name, number in numbers.items())
     names = [f"{numbers[name]} {name}" if name in numbers else name for name in matrix.sources]
-    return "\n".join((title, *grid(names, list(numbers.values()), rows), columns, LEGEND))
+    return "\n".join((title, *grid(names, list(numbers.values()), rows), columns, _legend(rows)))
+
+
+def _legend(rows: Sequence[Sequence[str]]) -> str:
+    """What the characters that occur mean."""
+    used = {char for row in rows for char in row}
+    words = [f"{kind.value} {word}" for kind, word in _SIGNS_IN_TEXT.items() if kind.value in used]
+    return "   ".join(["rows: from, columns: to.", *words])
 
 
 def count_text(matrix: Matrix, port: str) -> str:

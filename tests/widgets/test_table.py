@@ -178,3 +178,22 @@ def test_services_can_be_columns(open_world):
         open_world.replace(service), 3306, sources=["shop/web"], destinations=["service:shop/db"]
     )
     assert view.engine.kind("3306/TCP", "shop/web", "service:shop/db") is Kind.ALLOWED
+
+
+def test_what_implementations_may_decide_is_greyed_and_never_asked_for(open_world):
+    from labkit.policy import load
+
+    from .conftest import POLICIES, pod
+
+    host = open_world.replace(pod("shop", "agent", "agent", hostNetwork=True), *load(POLICIES))
+    view = TruthTableView(host, 80, predict=True)
+    unknown = {(s, d) for s, d, kind in view.engine.flows("80/TCP") if kind is Kind.UNKNOWN}
+    assert unknown
+    row, column = (
+        view.engine.sources.index(next(iter(unknown))[0]),
+        view.engine.destinations.index(next(iter(unknown))[1]),
+    )
+    assert view.widget().table["blank"]["80/TCP"][row][column] == "?"
+    assert not {(s, d) for _, s, d in view.missing_predictions()} & unknown
+    asked = TruthTableView(host, 80, predict=True, asked=list(unknown))
+    assert asked.missing_predictions() == []

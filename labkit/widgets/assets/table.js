@@ -42,7 +42,7 @@ export function cellLayers(table, layers, predicted, revealed, port, row, column
   const found = [];
   const blank = table.blank[port][row][column];
   if (table.predict || Object.keys(predicted).length)
-    found.push({ name: "predicted", label: "you", char: blank === "." ? predictedChar(predicted, port, source, destination) : blank });
+    found.push({ name: "predicted", label: "you", char: blank === "." ? predictedChar(predicted, port, source, destination) : blank === "?" ? " " : blank });
   if (revealed && layers.engine) {
     found.push({ name: "engine", label: "engine", char: layers.engine[port][row][column] });
     if (layers.observed) found.push({ name: "observed", label: "cluster", char: layers.observed[port][row][column] });
@@ -63,6 +63,7 @@ export function cellSentence(table, layers, predicted, revealed, port, row, colu
   const where = `From ${source} to ${destination}, port ${portLabel(port)}`;
   if (blank === "#") return `${where}: the pod itself, always allowed`;
   if (blank === " ") return `${where}: no flow`;
+  if (blank === "?" && !revealed) return `${where}: left to implementations, not asked`;
   const who = { predicted: "you say", engine: "the engine says", observed: "the cluster" };
   const shown = cellLayers(table, layers, predicted, revealed, port, row, column);
   const parts = shown.map((layer) => `${who[layer.name]} ${layer.char === " " ? (layer.name === "predicted" ? "nothing yet" : "was not tried") : SIGNS[layer.char].word}`);
@@ -198,7 +199,7 @@ function render({ model, el }) {
     cells = [];
     stage.replaceChildren(...parts.map((part, index) => tableElement(part, index)));
     stage.classList.toggle("lk-only-changes", Boolean(view.changes));
-    stage.classList.toggle("lk-small-cells", table.destinations.length > 16);
+    stage.classList.toggle("lk-small-cells", table.destinations.length > 16 || parts.length > 1);
     stage.scrollLeft = scroll;
     cursor.part = Math.min(cursor.part, parts.length - 1);
     cursor.row = Math.min(cursor.row, table.sources.length - 1);
@@ -298,7 +299,9 @@ function render({ model, el }) {
     const blank = table.blank[view.port][row][column];
     const shown = cellLayers(table, layers, predicted, revealed, view.port, row, column);
     const chars = shown.map((layer) => layer.char);
-    const differs = blank === "." && disagrees(chars);
+    // Where layers stand apart, a table marks only what contradicts the table before it.
+    const differs = blank === "." && disagrees(part === null ? chars : chars.slice(Math.max(0, part - 1), part + 1));
+    const engineHere = part === null || (shown[part] || {}).name === "engine";
     const css = ["lk-cell"];
     if (first) css.push("lk-nscol");
     if (blank === "#") css.push("lk-itself");
@@ -306,14 +309,16 @@ function render({ model, el }) {
     else {
       const main = part === null ? shown[shown.length - 1] : shown[part];
       if (main) css.push(`lk-bg-${SIGNS[main.char].css}`);
-      if (editable()) css.push(isAsked(table, view.port, row, column) ? "lk-editable" : "lk-notasked");
+      if (blank === "?") css.push("lk-bg-unknown");
+      else if (editable()) css.push(isAsked(table, view.port, row, column) ? "lk-editable" : "lk-notasked");
       if (differs) css.push("lk-differs");
-      if (changedFrom(layers, view.port, row, column)) css.push("lk-changed");
+      if (engineHere && changedFrom(layers, view.port, row, column)) css.push("lk-changed");
     }
     const sign = (layer) => h("span", { class: `lk-sign lk-${SIGNS[layer.char].css}`, "data-layer": layer.name }, SIGNS[layer.char].mark || (layer.name === "predicted" && editable() ? "" : "·"));
     let content;
     if (blank === "#") content = h("span", { class: "lk-sign lk-self" }, "#");
     else if (blank === " ") content = "";
+    else if (blank === "?" && editable()) content = h("span", { class: "lk-sign lk-unknown" }, "?");
     else content = (part === null ? shown : [shown[part]]).filter(Boolean).map(sign);
     return h(
       "td",
@@ -350,7 +355,7 @@ function render({ model, el }) {
   function explain(row, column) {
     const table = get("table");
     const port = get("view").port;
-    if (table.blank[port][row][column] !== ".") {
+    if ("# ".includes(table.blank[port][row][column])) {
       speech.say(cellSentence(table, get("layers"), get("predicted"), get("revealed"), port, row, column));
       return;
     }

@@ -77,3 +77,10 @@ test("columns are grouped by namespace, with services and addresses apart", () =
   assert.equal(shortName("service:x/a"), "x/a");
   assert.equal(shortName("203.0.113.7"), "203.0.113.7");
 });
+
+test("a cell that is left to implementations is not asked for, and says so", () => {
+  const open = { ...table, blank: { [port]: ["#?", ".#"] } };
+  assert.equal(isAsked(open, port, 0, 1), false);
+  assert.deepEqual(predictedCount(open, {}, port), { asked: 1, filled: 0 });
+  assert.equal(cellSentence(open, {}, {}, false, port, 0, 1), "From x/a to x/b, port 80: left to implementations, not asked");
+});
