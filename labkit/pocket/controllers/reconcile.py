@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.pocket.api.api import Api, Watch
+from labkit.pocket.api import Api, Watch
 from labkit.pocket.api.errors import ApiError
 from labkit.pocket.api.objects import key_of
 from labkit.pocket.api.registry import Resource
