@@ -48,7 +48,8 @@ t() {
   elif [ "$2" = UDP ] && has nc; then
     m=$(echo hostname | $K nc -u -w WHOLE "$3" "$4" 2>&1); say $1 ncudp $? "$m"
   elif [ "$2" = UDP ] && has bash && has timeout; then
-    m=$(timeout TIMEOUT bash -c "exec 3<>/dev/udp/$3/$4; echo hostname >&3; dd bs=64 count=1 <&3 2>/dev/null || echo refused >&2" 2>&1 </dev/null)
+    m=$(timeout TIMEOUT bash -c "exec 3<>/dev/udp/$3/$4; echo hostname >&3
+      dd bs=64 count=1 <&3 2>/dev/null || { echo refused; exit 9; }" 2>&1 </dev/null)
     say $1 bashudp $? "$m"
   else say $1 missing 0 "the container has no tool for $2"; fi
 }
