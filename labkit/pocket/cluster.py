@@ -93,11 +93,11 @@ class PocketCluster:
                 )
         for part in (*parts, stopped):
             part.cancel()
-        spawner.close()
         await asyncio.gather(*parts, return_exceptions=True)
         await server.close()
         await network.close()
         store.close()
+        # The zygote is left alone until this process ends: when it goes, the kernel ends everything here, us included.
         return code
 
 

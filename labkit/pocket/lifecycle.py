@@ -93,7 +93,7 @@ def down(name: str = "lab", *, home: Path | None = None) -> None:
     with _changing(places, then_remove=True):
         if not places.directory.exists():
             raise NoSuchCluster(name)
-        _end(places)
+        _end(places, signal.SIGKILL)  # nothing of it is to be kept
         shutil.rmtree(places.directory)
 
 
@@ -103,7 +103,7 @@ def stop(name: str = "lab", *, home: Path | None = None) -> None:
     if not places.directory.exists():
         raise NoSuchCluster(name)
     with _changing(places):
-        _end(places)
+        _end(places, signal.SIGTERM)
 
 
 def list_clusters(home: Path | None = None) -> list[ClusterInfo]:
@@ -288,7 +288,7 @@ def _failure(places: Places, answer: dict[str, Any], began_at: int) -> PocketErr
     )
 
 
-def _end(places: Places) -> None:
+def _end(places: Places, how: signal.Signals) -> None:
     """End the daemon and wait until the last process of the cluster has gone."""
     info = _info(places)
     watched: list[tuple[int, int]] = []
@@ -303,7 +303,7 @@ def _end(places: Places) -> None:
         # Still alive after the descriptors were opened: so they are the daemon's, and no later process'.
         if not _alive(places):
             return
-        signal.pidfd_send_signal(watched[0][1], signal.SIGTERM)
+        signal.pidfd_send_signal(watched[0][1], how)
         if not _gone([fd for _, fd in watched], _STOP_SECONDS):
             for _, fd in watched:
                 with contextlib.suppress(ProcessLookupError):

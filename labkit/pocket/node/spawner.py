@@ -102,11 +102,6 @@ class Spawner:
         """Begin to listen to the zygote on the running loop."""
         asyncio.get_running_loop().add_reader(self._control, self._readable)
 
-    def close(self) -> None:
-        """Let the zygote go: every process of the cluster ends with it."""
-        asyncio.get_running_loop().remove_reader(self._control)
-        self._control.close()
-
     async def sandbox(self, key: str, hostname: str, *, host_network: bool = False) -> int:
         """Make a pod's namespaces; returns a descriptor of its network namespace, for the caller to close."""
         _, fds = await self._ask(
