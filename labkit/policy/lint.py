@@ -22,7 +22,7 @@ class Level(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Warning:  # noqa: A001 (the word that linters and learners use; lives in its own module)
+class Remark:
     """One remark about one policy; `code` is for programs, `message` a sentence or two for people."""
 
     code: str
@@ -37,10 +37,10 @@ class Warning:  # noqa: A001 (the word that linters and learners use; lives in i
         return f"{self.key.path}, {where}: {self.message}"
 
 
-def lint(world: World, policies: Iterable[ObjectKey] | None = None) -> list[Warning]:
+def lint(world: World, policies: Iterable[ObjectKey] | None = None) -> list[Remark]:
     """The remarks about all policies of a world, or about some, by policy and line."""
     wanted = None if policies is None else {key.path for key in policies}
-    found: list[Warning] = []
+    found: list[Remark] = []
     for path in sorted(world.policies):
         if wanted is None or path in wanted:
             subject = _Subject(world, world.policies[path])
@@ -63,9 +63,9 @@ class _Subject:
             for rule in self.policy.rules(direction):
                 yield direction, rule
 
-    def warn(self, code: str, path: str, message: str, level: Level = Level.WARNING) -> Warning:
+    def warn(self, code: str, path: str, message: str, level: Level = Level.WARNING) -> Remark:
         source = self.policy.source
-        return Warning(code, level, self.policy.key, path, source.nearest(path) if source else None, message)
+        return Remark(code, level, self.policy.key, path, source.nearest(path) if source else None, message)
 
     def peer_pods(self, peer: Peer) -> list[Pod]:
         """The pods that a peer with selectors means."""
@@ -89,12 +89,12 @@ class _Subject:
         return [pod for peer in rule.peers if peer.ip_block is None for pod in self.peer_pods(peer)]
 
 
-def _duplicate_keys(subject: _Subject) -> Iterator[Warning]:
+def _duplicate_keys(subject: _Subject) -> Iterator[Remark]:
     for item in subject.policy.source.warnings if subject.policy.source else ():
-        yield Warning("duplicate-key", Level.WARNING, subject.policy.key, item.path, item.line, item.message)
+        yield Remark("duplicate-key", Level.WARNING, subject.policy.key, item.path, item.line, item.message)
 
 
-def _selects_nothing(subject: _Subject) -> Iterator[Warning]:
+def _selects_nothing(subject: _Subject) -> Iterator[Remark]:
     policy, world = subject.policy, subject.world
     if subject.selected:
         hosts = [pod.key for pod in subject.selected if pod.host_network]
@@ -119,7 +119,7 @@ def _selects_nothing(subject: _Subject) -> Iterator[Warning]:
     yield subject.warn("selects-nothing", "spec.podSelector", message)
 
 
-def _peers_that_mean_nobody(subject: _Subject) -> Iterator[Warning]:
+def _peers_that_mean_nobody(subject: _Subject) -> Iterator[Remark]:
     for _, rule in subject.rules():
         for peer in rule.peers or ():
             if peer.ip_block is None and not subject.peer_pods(peer):
@@ -149,7 +149,7 @@ def _why_nobody(subject: _Subject, peer: Peer) -> str:
     return f"this peer means nobody: no pod of namespace {_names(namespaces)} has {peer.pod_selector or 'labels'}"
 
 
-def _policy_types(subject: _Subject) -> Iterator[Warning]:
+def _policy_types(subject: _Subject) -> Iterator[Remark]:
     policy = subject.policy
     if not policy.types_written and policy.egress and not policy.ingress:
         message = (
@@ -171,7 +171,7 @@ def _policy_types(subject: _Subject) -> Iterator[Warning]:
         yield subject.warn("types-defaulted", "spec.egress", message)
 
 
-def _dashes(subject: _Subject) -> Iterator[Warning]:
+def _dashes(subject: _Subject) -> Iterator[Remark]:
     for direction in (Direction.INGRESS, Direction.EGRESS):
         rules = subject.policy.rules(direction)
         word = "from" if direction is Direction.INGRESS else "to"
@@ -202,7 +202,7 @@ def _dashes(subject: _Subject) -> Iterator[Warning]:
             yield subject.warn("allows-everything", everything[0].path, message)
 
 
-def _ports(subject: _Subject) -> Iterator[Warning]:
+def _ports(subject: _Subject) -> Iterator[Remark]:
     for direction, rule in subject.rules():
         pods = subject.destinations(direction, rule)
         for entry in rule.ports or ():
@@ -214,7 +214,7 @@ def _ports(subject: _Subject) -> Iterator[Warning]:
 
 def _named_port(
     subject: _Subject, direction: Direction, rule: Rule, entry: PortMatch, pods: list[Pod]
-) -> Iterator[Warning]:
+) -> Iterator[Remark]:
     path = f"{entry.path}.port"
     if direction is Direction.EGRESS and rule.peers and all(peer.ip_block for peer in rule.peers):
         message = f'"{entry.name}" is a name, and names are looked up on selected pods; with ipBlock it never matches'
@@ -232,7 +232,7 @@ def _named_port(
         yield subject.warn("port-name-unknown", path, message)
 
 
-def _service_port(subject: _Subject, entry: PortMatch, pods: list[Pod]) -> Iterator[Warning]:
+def _service_port(subject: _Subject, entry: PortMatch, pods: list[Pod]) -> Iterator[Remark]:
     declared = {p.port for pod in pods for p in pod.ports if p.protocol == entry.protocol}
     if entry.port in declared:
         return
@@ -255,7 +255,7 @@ def _service_port(subject: _Subject, entry: PortMatch, pods: list[Pod]) -> Itera
                 yield subject.warn("service-port", f"{entry.path}.port", message)
 
 
-def _addresses(subject: _Subject) -> Iterator[Warning]:
+def _addresses(subject: _Subject) -> Iterator[Remark]:
     for _, rule in subject.rules():
         for peer in rule.peers or ():
             block = peer.ip_block
@@ -280,7 +280,7 @@ def _addresses(subject: _Subject) -> Iterator[Warning]:
                 yield subject.warn("address-of-a-service", path, message)
 
 
-def _dns(subject: _Subject) -> Iterator[Warning]:
+def _dns(subject: _Subject) -> Iterator[Remark]:
     """A policy with egress rules usually names peers, and names need DNS; a plain deny-all says what it means."""
     world, policy = subject.world, subject.policy
     if not policy.rules(Direction.EGRESS):
@@ -323,7 +323,7 @@ def _names(items: Iterable[str]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
-_CHECKS: tuple[Callable[[_Subject], Iterator[Warning]], ...] = (
+_CHECKS: tuple[Callable[[_Subject], Iterator[Remark]], ...] = (
     _duplicate_keys,
     _selects_nothing,
     _peers_that_mean_nobody,

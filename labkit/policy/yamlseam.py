@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 # A document is written by a learner, or by whoever hands in a solution: an alias that doubles thirty times
 # must not fill the memory.
-_MAX_NODES = 500_000
+_MAX_REPEATED = 50_000
 
 
 class YamlError(ValueError):
@@ -162,15 +162,18 @@ class _Reader:
         self._text = text
         self._spans: dict[str, tuple[int, int]] = {}
         self._open: set[int] = set()
-        self._count = 0
+        self._seen: set[int] = set()
+        self._repeated = 0
         self.warnings: list[SourceWarning] = []
 
     def source(self) -> SourceMap:
         return SourceMap(self._name, self._spans, self._text, tuple(self.warnings))
 
     def read(self, node: Any, path: str) -> Any:
-        self._count += 1
-        if self._count > _MAX_NODES:
+        if id(node) in self._seen:
+            self._repeated += 1
+        self._seen.add(id(node))
+        if self._repeated > _MAX_REPEATED:
             raise self._error("too large (aliases expand to too many values)", node)
         if isinstance(node, self._yaml.ScalarNode):
             self._note(path, node.start_mark.line + 1, _last_line(node))

@@ -1,5 +1,7 @@
 """Every conformance case, judged twice: flow by flow with `decide`, and as a whole with `truth_table`."""
 
+import functools
+
 import pytest
 
 from labkit.policy import (
@@ -16,6 +18,7 @@ from labkit.policy import (
 from tests.conformance.loader import CASES, Case, CaseError, case_files, load_case
 
 FILES = case_files()
+loaded = functools.cache(load_case)
 IDS = [str(path.relative_to(CASES).with_suffix("")) for path in FILES]
 
 
@@ -38,7 +41,7 @@ def judged(case: Case):
 
 @pytest.mark.parametrize("path", FILES, ids=IDS)
 def test_decide_agrees_with_every_cell_of(path):
-    case = load_case(path)
+    case = loaded(path)
     wrong = []
     for stage, world, expect, family in judged(case):
         for (source, destination), expected in expect.cells.items():
@@ -53,7 +56,7 @@ def test_decide_agrees_with_every_cell_of(path):
 
 @pytest.mark.parametrize("path", FILES, ids=IDS)
 def test_truth_table_agrees_with_every_cell_of(path):
-    case = load_case(path)
+    case = loaded(path)
     for stage, world, expect, family in judged(case):
         table = truth_table(
             world,
@@ -77,7 +80,7 @@ REFUSALS = [path for path in FILES if "rejected:" in path.read_text(encoding="ut
 
 @pytest.mark.parametrize("path", REFUSALS, ids=[path.stem for path in REFUSALS])
 def test_what_the_api_server_refuses_is_refused_in(path):
-    refusals = [stage for stage in load_case(path).stages if stage.rejected is not None]
+    refusals = [stage for stage in loaded(path).stages if stage.rejected is not None]
     assert refusals
     for stage in refusals:
         with pytest.raises(PolicyError) as refusal:
@@ -86,7 +89,7 @@ def test_what_the_api_server_refuses_is_refused_in(path):
 
 
 def test_names_of_cases_are_unique():
-    names = [load_case(path).name for path in FILES]
+    names = [loaded(path).name for path in FILES]
     assert len(names) == len(set(names))
 
 
