@@ -6,9 +6,8 @@ and is not counted as passed here.
 
 from __future__ import annotations
 
-from typing import Any
-
 import asyncio
+from typing import Any
 
 import pytest
 
