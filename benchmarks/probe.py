@@ -95,7 +95,7 @@ def main() -> int:
         return 0
     unit = figures["one exec"]
     print(
-        f"{asked.pods} pods, {figures["flows"]:g} flows, median of {asked.rounds}; every verdict as the engine says"
+        f"{asked.pods} pods, {figures['flows']:g} flows, median of {asked.rounds}; every verdict as the engine says"
     )
     for name, value in figures.items():
         if name != "flows":
