@@ -64,7 +64,7 @@ class PocketCluster:
 
         context = Context(
             api=api, spawner=spawner, network=network, run=self._places.run, logs=self._places.logs, token=token,
-            ca=pki.ca.decode(), machine_resolv_conf=self._machine_resolv_conf,
+            machine_resolv_conf=self._machine_resolv_conf,
         )  # fmt: skip
         await network.start()
         kubelet = Kubelet(context)

@@ -53,7 +53,6 @@ class Context:
     logs: Path
     #: A token for a service account: (namespace, account, pod) → JWT. Raises ApiError when there is no such account.
     token: Callable[[str, str, Mapping[str, Any]], str]
-    ca: str
     machine_resolv_conf: str = ""
     node_name: str = NODE_NAME
     node_address: str = NODE_ADDRESS

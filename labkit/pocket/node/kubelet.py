@@ -7,6 +7,7 @@ import logging
 import os
 import platform
 import shutil
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 VERSION = "v1.34.3"
 _PODS_AT_MOST = 110
+_LEASES = "leases.coordination.k8s.io"
 
 
 class Kubelet:
@@ -107,8 +109,25 @@ def register(context: Context) -> None:
         api.modify("nodes", context.node_name, None, change, subresource="status")
     except ApiError as problem:
         log.error("the Node object was not updated: %s", problem)
+    _renew_lease(context)
     about = {"apiVersion": "v1", "kind": "Node", "name": context.node_name, "uid": context.node_name}
     api.record_event(about, "Normal", "Starting", "Starting kubelet.", "kubelet")
+
+
+def _renew_lease(context: Context) -> None:
+    """The node's Lease, for `kubectl describe node`. Nobody watches it here, so it is written at the start only."""
+    name = context.node_name
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
+    spec = {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": moment}
+    metadata = {"name": name, "namespace": "kube-node-lease"}
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": spec}
+    try:
+        if context.api.find(_LEASES, name, "kube-node-lease") is None:
+            context.api.create(_LEASES, lease)
+        else:
+            context.api.modify(_LEASES, name, "kube-node-lease", lambda old: {**old, "spec": spec})
+    except ApiError as problem:
+        log.warning("the node's Lease was not written: %s", problem)
 
 
 def _status(context: Context, before: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,6 @@ from labkit.pocket.node.spec import Bind
 
 _Object = Mapping[str, Any]
 _DEFAULT_MODE = 0o644
-SERVICE_ACCOUNT_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 class VolumeError(Exception):
@@ -40,13 +39,6 @@ class Volumes:
         """Fill all of them. Raises VolumeError for the first that cannot be filled; may be called again."""
         for volume in self._pod["spec"].get("volumes") or []:
             self._make(volume)
-        if self._wants_token():
-            try:
-                self._write(self._folder / "service-account", self._account_files(), _DEFAULT_MODE)
-            except ApiError as problem:
-                raise VolumeError(
-                    f'MountVolume.SetUp failed for volume "kube-api-access" : failed to fetch token: {problem}'
-                ) from None
 
     def binds(self, container: _Object) -> list[Bind]:
         """What a container mounts. Raises VolumeError for a mount of a volume that is not there."""
@@ -72,27 +64,7 @@ class Volumes:
                 "downwardAPI",
             )
             found.append(Bind(str(source), mount["mountPath"], read_only))
-        mounted = {bind.target.rstrip("/") for bind in found}
-        if self._wants_token() and SERVICE_ACCOUNT_DIRECTORY not in mounted:
-            found.append(Bind(str(self._folder / "service-account"), SERVICE_ACCOUNT_DIRECTORY, True))
         return found
-
-    def _wants_token(self) -> bool:
-        spec = self._pod["spec"]
-        if spec.get("automountServiceAccountToken") is not None:
-            return bool(spec["automountServiceAccountToken"])
-        account = self._context.api.find(
-            "serviceaccounts", spec.get("serviceAccountName") or "default", self._namespace
-        )
-        return account is None or account.get("automountServiceAccountToken") is not False
-
-    def _account_files(self) -> dict[str, bytes]:
-        account = self._pod["spec"].get("serviceAccountName") or "default"
-        return {
-            "token": self._context.token(self._namespace, account, self._pod).encode(),
-            "ca.crt": self._context.ca.encode(),
-            "namespace": self._namespace.encode(),
-        }
 
     def _make(self, volume: _Object) -> None:
         folder = self._folder / volume["name"]
@@ -132,7 +104,10 @@ class Volumes:
             return {item["path"]: self._downward(item) for item in part["downwardAPI"].get("items") or []}
         if "serviceAccountToken" in part:
             account = self._pod["spec"].get("serviceAccountName") or "default"
-            token = self._context.token(self._namespace, account, self._pod)
+            try:
+                token = self._context.token(self._namespace, account, self._pod)
+            except ApiError as problem:
+                raise VolumeError(f"failed to fetch token: {problem}") from None
             return {part["serviceAccountToken"]["path"]: token.encode()}
         kind = next(iter(part), "nothing")
         raise VolumeError(f"volumes of type {kind} are not supported on this node")
