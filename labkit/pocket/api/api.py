@@ -280,7 +280,7 @@ class Api:
     # How a write is done
 
     def _decode(self, resource: Resource, obj: Obj, options: Options) -> Obj:
-        updates.check_kind(resource, obj)
+        updates.check_kind(self.schemas, resource, obj)
         decoded = self.schemas.decode(resource.group, resource.version, resource.kind, obj, options)
         metadata = decoded.pop("metadata", None)
         return {
@@ -341,7 +341,11 @@ class Api:
         obj = self._finished(resource, obj, old, options, subresource)
         if same_content(obj, old):
             return old
-        if rules.generation and subresource != "status" and self._spec(obj) != self._spec(old):
+        if (
+            rules.generation
+            and subresource not in ("status", "binding")
+            and self._spec(obj) != self._spec(old)
+        ):
             obj["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         if options.dry_run:
             return obj

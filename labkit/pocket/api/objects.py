@@ -56,8 +56,17 @@ def same_content(one: Obj, other: Obj) -> bool:
     """Whether two states of an object differ in nothing that a write would record."""
     if {**one, "metadata": None} != {**other, "metadata": None}:
         return False
-    unimportant = ("resourceVersion", "managedFields")
-    return without(one["metadata"], *unimportant) == without(other["metadata"], *unimportant)
+    before, after = one["metadata"], other["metadata"]
+    if without(before, "resourceVersion", "managedFields") != without(
+        after, "resourceVersion", "managedFields"
+    ):
+        return False
+    return _owners(before) == _owners(after)
+
+
+def _owners(metadata: Obj) -> list[Obj]:
+    """managedFields without their times: owning again what one owns is no change."""
+    return [without(entry, "time") for entry in metadata.get("managedFields") or []]
 
 
 _METADATA_ORDER = (

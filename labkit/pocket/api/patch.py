@@ -114,8 +114,15 @@ def _check_reading(
     except TypeMismatch as error:
         problem = error.as_converter() if patch_type == STRATEGIC_PATCH else str(error)
     if problem:
-        shown = go_text(body) if patch_type == STRATEGIC_PATCH else encode(patched)
+        shown = go_text(body) if patch_type == STRATEGIC_PATCH else encode(_resorted(patched, body))
         raise invalid("", "", "", [invalid_field("patch", shown, problem)])
+
+
+def _resorted(value: Any, patch: Any) -> Any:
+    """Maps that a merge patch touches come out sorted, others as they were (the Go library's way)."""
+    if isinstance(value, dict) and isinstance(patch, dict):
+        return {key: _resorted(value[key], patch.get(key)) for key in sorted(value)}
+    return value
 
 
 def go_text(value: Any) -> str:

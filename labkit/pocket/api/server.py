@@ -21,7 +21,7 @@ from labkit.pocket.api.http.openapi import OpenApi
 from labkit.pocket.api.http.openapiv2 import PROTOBUF
 from labkit.pocket.api.http.output import negotiate, refuse, respond
 from labkit.pocket.api.http.paths import parse
-from labkit.pocket.api.http.query import WARNINGS
+from labkit.pocket.api.http.query import warnings_of
 from labkit.pocket.api.http.resources import Resources
 from labkit.pocket.api.request import User
 from labkit.pocket.api.tokens import ISSUER, Tokens
@@ -106,7 +106,7 @@ class Server:
             status = response.status
         except ApiError as error:
             status = error.code
-            return refuse(error, request.get(WARNINGS))
+            return refuse(error, warnings_of(request))
         except web.HTTPRequestEntityTooLarge:
             status = 413
             return refuse(request_too_large())

@@ -12,7 +12,9 @@ from labkit.pocket.api import names
 from labkit.pocket.api.errors import bad_request, conflict
 from labkit.pocket.api.fields import IMMUTABLE, FieldError, forbidden, invalid
 from labkit.pocket.api.kinds.rules import Cluster, Rules
+from labkit.pocket.api.reading import TypeMismatch
 from labkit.pocket.api.registry import Resource
+from labkit.pocket.api.schema import Schemas
 from labkit.pocket.api.store import clone
 
 Obj = dict[str, Any]
@@ -28,17 +30,24 @@ _SERVER_FIELDS = (
 )
 
 
-def check_kind(resource: Resource, obj: Obj) -> None:
+def check_kind(schemas: Schemas, resource: Resource, obj: Obj) -> None:
     """The object must be of the resource's kind; what is left out is taken from the URL. Raises ApiError (400)."""
     api_version = obj.get("apiVersion") or resource.api_version
     kind = obj.get("kind") or resource.kind
     if (api_version, kind) == (resource.api_version, resource.kind):
         return
     version = str(api_version).rpartition("/")[2]
-    raise bad_request(
-        f'{kind} in version "{version}" cannot be handled as a {resource.kind}: no kind "{kind}" is registered for '
-        f'version "{api_version}" in scheme "pkg/runtime/scheme.go:110"'
-    )
+    group = str(api_version).rpartition("/")[0]
+    if schemas.kind(group, version, kind) is None:
+        why = f'no kind "{kind}" is registered for version "{api_version}" in scheme "pkg/runtime/scheme.go:110"'
+    else:
+        # It is read as what it says it is first, and what is wrong with that is said first.
+        try:
+            schemas.read(group, version, kind, obj)
+            why = f"converting (v1.{kind}) to (core.{resource.kind}): unknown conversion"
+        except TypeMismatch as error:
+            why = str(error)
+    raise bad_request(f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {why}')
 
 
 def check_identity(resource: Resource, obj: Obj, old: Obj) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
@@ -13,8 +14,13 @@ from labkit.pocket.api.fields import forbidden as forbidden_field
 from labkit.pocket.api.fields import required as required_field
 from labkit.pocket.api.request import Options, User
 
-WARNINGS = "labkit.warnings"
-"""Where a request keeps the sentences that its answer gives as Warning headers."""
+_warnings: WeakKeyDictionary[web.BaseRequest, list[str]] = WeakKeyDictionary()
+
+
+def warnings_of(request: web.Request) -> list[str]:
+    """The sentences that came up for a request so far, for its answer's Warning headers."""
+    return _warnings.get(request, [])
+
 
 FIELD_VALIDATION = ("", "Ignore", "Strict", "Warn")
 
@@ -68,7 +74,7 @@ def write_options(request: web.Request, user: User, kind: str) -> Options:
     manager = query.get("fieldManager") or request.headers.get("User-Agent", "unknown").split("/")[0][:128]
     options = Options(user=user, manager=manager, dry_run=bool(dry_run), validation=validation or "Warn")
     # A refusal carries the warnings, too.
-    request[WARNINGS] = options.warnings
+    _warnings[request] = options.warnings
     return options
 
 
