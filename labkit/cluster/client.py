@@ -55,10 +55,19 @@ def read_context(kubeconfig: str | Path | None = None, context: str | None = Non
         names = ", ".join(item["name"] for item in contexts) or "none"
         raise NoSuchContext(f'the kubeconfig has no context "{wanted}"; it has: {names}')
     detail = found.get("context") or {}
-    configuration = _configuration(path, wanted)
-    return Context(
-        wanted, detail.get("cluster", ""), detail.get("namespace") or "default", configuration.host
-    )
+    cluster = detail.get("cluster", "")
+    return Context(wanted, cluster, detail.get("namespace") or "default", _server(path, cluster))
+
+
+def _server(path: str | None, cluster: str) -> str:
+    """The address of a cluster in the kubeconfig, without logging in anywhere: a context's login may be a program."""
+    from kubernetes.config import kube_config
+
+    try:
+        merged = kube_config.KubeConfigMerger(path or kube_config.KUBE_CONFIG_DEFAULT_LOCATION).config
+        return str(merged["clusters"].get_with_name(cluster)["cluster"]["server"])
+    except Exception as problem:  # ConfigException and whatever a broken file brings
+        raise NoSuchContext(f'the kubeconfig has no server for the cluster "{cluster}": {problem}') from None
 
 
 def _kubeconfig(kubeconfig: str | Path | None) -> str | None:

@@ -64,6 +64,20 @@ def test_existing_lists_lab_contexts_and_leaves_labkits_own_to_pocket(tmp_path: 
     assert ExistingProvider(tmp_path / "none").list() == []
 
 
+def test_looking_at_contexts_runs_no_login_program(tmp_path: Path) -> None:
+    config = kubeconfig(tmp_path / "c", ("kind-a", "https://127.0.0.1:1"))
+    data = yaml.safe_load(config.read_text())
+    plugin = {
+        "apiVersion": "client.authentication.k8s.io/v1",
+        "command": "touch",
+        "args": [str(tmp_path / "ran")],
+    }
+    data["users"][0]["user"] = {"exec": plugin}
+    config.write_text(yaml.safe_dump(data))
+    assert [found.name for found in ExistingProvider(config).list()] == ["kind-a"]
+    assert not (tmp_path / "ran").exists()
+
+
 def test_existing_deletes_nothing(tmp_path: Path) -> None:
     config = kubeconfig(tmp_path / "c", ("kind-a", "https://127.0.0.1:1"))
     with pytest.raises(ClusterError, match="did not make"):
