@@ -21,7 +21,7 @@ from labkit.pocket.api.http.openapi import OpenApi
 from labkit.pocket.api.http.openapiv2 import PROTOBUF
 from labkit.pocket.api.http.output import negotiate, refuse, respond
 from labkit.pocket.api.http.paths import parse
-from labkit.pocket.api.http.query import warnings_of
+from labkit.pocket.api.http.query import begin_warnings, warnings_so_far
 from labkit.pocket.api.http.resources import Resources
 from labkit.pocket.api.request import User
 from labkit.pocket.api.tokens import ISSUER, Tokens
@@ -100,13 +100,14 @@ class Server:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         began = time.perf_counter()
+        begin_warnings()
         status = 0
         try:
             response = await self._route(request)
             status = response.status
         except ApiError as error:
             status = error.code
-            return refuse(error, warnings_of(request))
+            return refuse(error, warnings_so_far())
         except web.HTTPRequestEntityTooLarge:
             status = 413
             return refuse(request_too_large())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
@@ -14,12 +14,17 @@ from labkit.pocket.api.fields import forbidden as forbidden_field
 from labkit.pocket.api.fields import required as required_field
 from labkit.pocket.api.request import Options, User
 
-_warnings: WeakKeyDictionary[web.BaseRequest, list[str]] = WeakKeyDictionary()
+_warnings: ContextVar[list[str] | None] = ContextVar("warnings", default=None)
 
 
-def warnings_of(request: web.Request) -> list[str]:
-    """The sentences that came up for a request so far, for its answer's Warning headers."""
-    return _warnings.get(request, [])
+def begin_warnings() -> None:
+    """Forget the warnings of the connection's earlier requests."""
+    _warnings.set(None)
+
+
+def warnings_so_far() -> list[str]:
+    """The sentences that came up for this request, for a refusal's Warning headers."""
+    return _warnings.get() or []
 
 
 FIELD_VALIDATION = ("", "Ignore", "Strict", "Warn")
@@ -74,7 +79,7 @@ def write_options(request: web.Request, user: User, kind: str) -> Options:
     manager = query.get("fieldManager") or request.headers.get("User-Agent", "unknown").split("/")[0][:128]
     options = Options(user=user, manager=manager, dry_run=bool(dry_run), validation=validation or "Warn")
     # A refusal carries the warnings, too.
-    _warnings[request] = options.warnings
+    _warnings.set(options.warnings)
     return options
 
 
