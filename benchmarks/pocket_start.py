@@ -65,12 +65,12 @@ def deployment(pods: int) -> str:
 
 
 def memory(pid: int) -> float:
-    """Megabytes of a cluster: proportional set size of the daemon and all that lives beneath its init."""
+    """Megabytes of a cluster: proportional set size of every process in the daemon's user namespace."""
     kilobytes = 0
-    home = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[3]
+    namespace = Path(f"/proc/{pid}/ns/user").readlink()
     for entry in Path("/proc").iterdir():
         try:
-            if entry.name.isdigit() and home in (entry / "cmdline").read_bytes():
+            if entry.name.isdigit() and (entry / "ns/user").readlink() == namespace:
                 rollup = (entry / "smaps_rollup").read_text()
                 kilobytes += int(
                     next(line for line in rollup.splitlines() if line.startswith("Pss:")).split()[1]

@@ -80,11 +80,12 @@ def _run(places: Places, report: int) -> None:
 
     from labkit.pocket.node import zygote
 
-    control, init = zygote.spawn(str(run / "zygote"), 2)
-    # The daemon proper is a second child, inside the PID namespace: a process that has given its children a new PID
-    # namespace may make no threads. And whoever started us is not to be our parent: nobody there would collect us.
+    # The daemon proper is inside the PID namespace too: a process that has given its children a new PID namespace may
+    # make no threads. And whoever started us is not to be our parent: nobody there would collect us.
     if os.fork():
         os._exit(0)
+    init = machine_pid()
+    control = zygote.fork_daemon(str(run / "zygote"), 2)
     log.debug("namespaces and zygote after %.0f ms", (time.monotonic() - began) * 1000)
 
     import asyncio

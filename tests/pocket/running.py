@@ -150,14 +150,26 @@ def reason_of(pod: dict[str, Any]) -> str:
     return str(next(iter(state.values()), {}).get("reason", "")) if state else ""
 
 
+_namespaces: dict[Path, set[str]] = {}
+
+
 def processes_of(home: Path) -> list[int]:
-    """Processes that have to do with a lab home."""
-    found = []
+    """The processes of a lab home's clusters: daemons by their command line, and all in a daemon's user namespace.
+
+    Remembers the namespaces, so that what a dead daemon left behind would be found: call it once while all live.
+    """
+    seen = _namespaces.setdefault(home, set())
+    everyone: dict[int, str] = {}
     for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if str(home).encode() in (entry / "cmdline").read_bytes():
-                    found.append(int(entry.name))
-            except OSError:
-                pass
-    return [pid for pid in found if pid != os.getpid()]
+        if not entry.name.isdigit():
+            continue
+        try:
+            if (entry / "stat").read_text().rpartition(")")[2].split()[0] in "ZX":
+                continue  # ended; its parent, the machine's init, has not taken note yet
+            everyone[int(entry.name)] = str((entry / "ns/user").readlink())
+            if str(home).encode() in (entry / "cmdline").read_bytes():
+                seen.add(everyone[int(entry.name)])
+        except OSError:
+            pass  # it has just ended, or is a kernel thread
+    seen.discard(str(Path("/proc/self/ns/user").readlink()))
+    return [pid for pid, namespace in everyone.items() if namespace in seen]

@@ -62,6 +62,7 @@ def test_a_killed_daemon_takes_everything_with_it_and_up_brings_every_object_bac
     room.kubectl("rollout", "status", "deployment/many", "--timeout=20s")
     room.ready("web")
     assert before.pid is not None
+    assert len(processes_of(home)) >= 10
 
     os.kill(before.pid, signal.SIGKILL)
     _wait_gone(home)
@@ -103,6 +104,7 @@ def test_stop_keeps_the_objects(home: Path) -> None:
     cluster = RunningCluster("rests", home)
     cluster.kubectl("create", "configmap", "kept")
 
+    assert processes_of(home)
     lifecycle.stop("rests", home=home)
 
     assert processes_of(home) == []

@@ -8,7 +8,9 @@ from __future__ import annotations
 import ctypes
 import os
 import platform
+from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 
 CLONE_NEWNS = 0x0002_0000
 CLONE_NEWUTS = 0x0400_0000
@@ -128,6 +130,23 @@ def prctl(option: int, argument: int | bytes = 0) -> None:
 def set_name(name: str) -> None:
     """The name that `ps` and `top` show for this process (15 bytes)."""
     prctl(PR_SET_NAME, name.encode()[:15] + b"\0")
+
+
+def set_command_line(words: Sequence[str]) -> None:
+    """What `ps` shows as this process' command line, as far as there is room for it.
+
+    The words are written over those the process was started with, as setproctitle does; without /proc nothing is done.
+    """
+    try:
+        # The fields after the name in parentheses, which may hold spaces itself; arg_start and arg_end are 48 and 49.
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return
+    start, end = int(fields[48 - 3]), int(fields[49 - 3])
+    room = end - start
+    if start and room > 0:
+        text = b"\0".join(os.fsencode(word) for word in words)[: room - 1]
+        ctypes.memmove(start, text + bytes(room - len(text)), room)
 
 
 def keep_capabilities(mask: int) -> None:

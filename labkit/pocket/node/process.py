@@ -142,6 +142,7 @@ def _close() -> None:
 def _be_init(child: int) -> NoReturn:
     """Pass signals on to the program, collect the orphans, end as the program ends; the kernel then ends the rest."""
     linux.set_name("init")
+    linux.set_command_line(["/init"])
 
     def forward(number: int, _frame: object) -> None:
         try:
@@ -221,6 +222,7 @@ def _exec(path: str, spec: ProcessSpec) -> NoReturn:
 
 def _run(program: Program, spec: ProcessSpec) -> NoReturn:
     linux.set_name(Path(spec.argv[0]).name)
+    linux.set_command_line(spec.argv)
     sys.argv = list(spec.argv)
     sys.stdin = io.TextIOWrapper(io.FileIO(0, closefd=False), line_buffering=True)
     sys.stdout = io.TextIOWrapper(io.FileIO(1, "w", closefd=False), write_through=True)

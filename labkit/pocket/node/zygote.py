@@ -1,7 +1,7 @@
 """The zygote: pid 1 of the cluster's PID namespace; makes pod sandboxes and forks every container on request.
 
-It is forked from the daemon before the daemon grows, imports the stand-ins and then only waits: single-threaded, so
-that forking is safe, and small, so that a container costs little. Requests come on a SEQPACKET socket as JSON with
+It is forked before the daemon grows, imports the stand-ins and then only waits: single-threaded, so that forking is safe, and
+small, so that a container costs little. Requests come on a SEQPACKET socket as JSON with
 file descriptors; answers carry the request's number; `{"exit": pid, "code": n}` comes on its own. A request is never
 waited for: what takes time happens in the forked process. When the daemon goes, the zygote ends, and the kernel ends
 every process of the cluster with it.
@@ -46,17 +46,19 @@ class Sandbox:
         return (self.net, self.uts, self.ipc)
 
 
-def spawn(run: str, log: int) -> tuple[socket.socket, int]:
-    """Fork the zygote. Returns the daemon's end of the socket and the zygote's pid.
+def fork_daemon(run: str, log: int) -> socket.socket:
+    """Fork the daemon proper from the zygote to be; returns in the daemon, with its end of the socket.
 
-    Call single-threaded, after `unshare(CLONE_NEWPID)`: the zygote becomes pid 1 there. `run`: an empty directory on a
-    tmpfs for its mounts; `log`: a file descriptor for its complaints.
+    Call single-threaded, as the first process of a new PID namespace: this process stays, as the zygote, and does not
+    return. That the daemon is its child matters: the namespace can end only when the daemon has been collected, and not
+    every machine has an init that does so. `run`: an empty directory on a tmpfs for the zygote's mounts; `log`: a
+    descriptor for its complaints.
     """
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
-    pid = os.fork()
-    if pid:
+    daemon = os.fork()
+    if daemon == 0:
         theirs.close()
-        return ours, pid
+        return ours
     try:
         ours.close()
         control = theirs.detach()
@@ -69,7 +71,7 @@ def spawn(run: str, log: int) -> tuple[socket.socket, int]:
                     os.close(fd)
                 except OSError:
                     pass  # the one that listed the directory
-        Zygote(socket.socket(fileno=control), run).serve()
+        Zygote(socket.socket(fileno=control), run, daemon).serve()
     except BaseException:
         import traceback
 
@@ -81,8 +83,9 @@ def spawn(run: str, log: int) -> tuple[socket.socket, int]:
 class Zygote:
     """The process' state: sandboxes by key, and which of its children are worth telling about."""
 
-    def __init__(self, control: socket.socket, run: str) -> None:
+    def __init__(self, control: socket.socket, run: str, daemon: int) -> None:
         self.control = control
+        self.daemon = daemon
         self.root = f"{run}/root"
         self.machine = rootfs.Machine(f"{run}/machine")
         self.sandboxes: dict[str, Sandbox] = {}
@@ -129,6 +132,8 @@ class Zygote:
                 return
             if pid == 0:
                 return
+            if pid == self.daemon:
+                os._exit(0)
             pidfd = self.children.pop(pid, None)
             if pidfd is not None:
                 os.close(pidfd)
