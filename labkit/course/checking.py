@@ -5,10 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
-from importlib.metadata import version
 from typing import Any, Protocol
 
-from labkit.cluster.errors import ClusterUnreachable
 from labkit.course.answers import Reply, expected, judge_prediction, judge_reply
 from labkit.course.demands import policy_digest
 from labkit.course.evaluate import Observed, evaluate, flows_to_probe
@@ -56,6 +54,10 @@ def check_step(
     progress line. A cluster that does
     not answer gives CANNOT_CHECK, never a failure and never an exception.
     """
+    from importlib.metadata import version
+
+    from labkit.cluster.errors import ClusterUnreachable
+
     started, clock = datetime.now(UTC), time.monotonic()
     observations: Mapping[Flow, Observed] = {}
     digest = ""

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from labkit.cluster.paper import PaperCluster
 from labkit.policy import ObjectKey, World
 
 # Set by `labkit lab` where this machine can run no cluster; its value is the reason, for the learner to read.
@@ -20,6 +19,8 @@ def connect() -> Any:
     that nobody should play with, ClusterUnreachable where nothing runs.
     """
     if why := os.environ.get(PAPER):
+        from labkit.cluster.paper import PaperCluster
+
         return PaperCluster(why)
     from labkit.cluster import Cluster, ClusterUnreachable, providers
 

@@ -72,7 +72,7 @@ def evaluate(
 ) -> list[CheckResult]:
     """One result for each condition of the step; `get(kind, namespace, name)` reads an object, or gives None.
 
-    Points are shared equally among the conditions.
+    A step's points are shared equally among its conditions, and given only when all are fulfilled.
     """
     drafts: list[_Draft] = [_object_draft(wanted, get) for wanted in step.objects]
     here = demands(world, chapter.namespaces, step.demand)
@@ -82,7 +82,10 @@ def evaluate(
     for imagined in step.imagine:
         other = imagine(world, imagined, chapter)
         there = demands(other, _namespaces(chapter, imagined), imagined.demand)
-        wrong_ids[imagined.id] = violations(other, there.flows, {})
+        # What is wrong today is said above; an imagined world is asked only about the flows that it adds.
+        today = {item.flow for item in here.flows}
+        new = [item for item in there.flows if item.flow not in today]
+        wrong_ids[imagined.id] = violations(other, new, {})
         drafts.append(_imagined_draft(imagined, wrong_ids[imagined.id]))
     worlds = {"": (world, chapter.namespaces)} | {
         i.id: (imagine(world, i, chapter), _namespaces(chapter, i))
@@ -90,8 +93,10 @@ def evaluate(
         if any(w.world == i.id for w in step.wrong)
     }
     known = diagnose(step, worlds, wrong_ids)
+    # A step gives its points when it is done: a closed door, say, is worth nothing if nobody can get in.
+    done = all(draft.status is Status.PASS for draft in drafts)
     share = step.points / len(drafts)
-    return [draft.result(step, share, mode, known.id if known else "") for draft in drafts]
+    return [draft.result(step, share, done, mode, known.id if known else "") for draft in drafts]
 
 
 def imagine(world: World, imagined: Imagined, chapter: Chapter) -> World:
@@ -161,14 +166,14 @@ class _Draft:
     message: str = ""
     evidence: tuple[Mapping[str, Any], ...] = ()
 
-    def result(self, step: Step, share: float, mode: str, diagnosis: str) -> CheckResult:
+    def result(self, step: Step, share: float, done: bool, mode: str, diagnosis: str) -> CheckResult:
         passed = self.status is Status.PASS
         return CheckResult(
             step=step.id,
             check=self.check,
             title=self.title,
             status=self.status,
-            score=share if passed else 0,
+            score=share if done else 0,
             max_score=share,
             reason="" if passed else ((diagnosis if self.status is Status.FAIL else "") or self.reason),
             message=self.message,
@@ -234,7 +239,7 @@ def _flow_drafts(demand: Demand, here: Demands, found: list[Violation]) -> list[
 def _draft(check: str, title: str, count: int, broken: list[Violation]) -> _Draft:
     if not broken:
         return _Draft(check, title, Status.PASS, message=f"{count} connections, as they should be.")
-    evidence = tuple(_evidence(violation) for violation in broken)
+    evidence = tuple(_evidence(violation) for violation in _telling(broken)[:SHOWN])
     if not any(violation.modelled for violation in broken) and not any(
         violation.demanded.allow for violation in broken
     ):
@@ -254,14 +259,13 @@ def _imagined_draft(imagined: Imagined, broken: list[Violation]) -> _Draft:
     title = f"If tomorrow there is {imagined.title}"
     if not broken:
         return _Draft(f"imagine-{imagined.id}", title, Status.PASS, message="It still holds.")
-    # What is wrong today is said above; here only what is new.
     return _Draft(
         f"imagine-{imagined.id}",
         title,
         Status.FAIL,
         "blocked-tomorrow" if broken[0].demanded.allow else "open-tomorrow",
         _sentences(broken),
-        tuple(_evidence(violation) for violation in broken),
+        tuple(_evidence(violation) for violation in _telling(broken)[:SHOWN]),
     )
 
 
@@ -270,8 +274,6 @@ def _sentences(broken: list[Violation]) -> str:
     for violation in _telling(broken)[:SHOWN]:
         flow = f"{violation.flow.source} → {violation.flow.destination}, port {violation.flow.port}/{violation.flow.protocol}"
         lines.append(f"{flow}: {_what(violation)}")
-        if violation.modelled:
-            lines += [f"    {line}" for line in violation.decision.explain().splitlines()[1:]]
     if len(broken) > SHOWN:
         lines.append(f"... and {len(broken) - SHOWN} more.")
     return "\n".join(lines)

@@ -58,14 +58,14 @@ class Lab:
     # -- beginning ---------------------------------------------------------------------------------------------------------------
 
     def setup(self) -> None:
-        """Install the chapter's demo and wait until it runs. Running it again does no harm."""
+        """Install the chapter's demo and wait until it runs, with no policy in the chapter's namespaces."""
         display.say(
             f"{self.chapter.title}: about {self.chapter.minutes} minutes, {len(self.chapter.steps)} steps."
         )
         display.say(self.cluster.describe() if self.cluster.live else self.cluster.why)
         with self._learner_errors():
             self._install_demo()
-            self._wait_until_ready()
+            self._remove_policies(keep=set())
             pods = self._scope().pods
             display.say(f"Ready: {len(pods)} pods in {', '.join(self.chapter.namespaces)}.")
 
@@ -80,8 +80,8 @@ class Lab:
         """Put a step back to its beginning: its demo, its policies, and none of yours."""
         step = self._step(step_id)
         with self._learner_errors():
+            self._take_away_what_was_made(step)
             self._install_demo()
-            self._wait_until_ready()
             self._to_start(step)
         self._answers.pop(step.id, None)
         self._predictions.pop(step.id, None)
@@ -211,7 +211,8 @@ class Lab:
         """Try a connection on the cluster, from the source pod itself, and show what came back."""
         world = self._snapshot(everything=True)
         if not self.cluster.live:
-            raise LearnerError(self.cluster.why)
+            display.say(self.cluster.why)
+            return None
         return display.observed(self._probe(self._one_flow(world, source, destination, port, protocol)))
 
     # -- inside ------------------------------------------------------------------------------------------------------------------
@@ -274,13 +275,13 @@ class Lab:
         return found
 
     def _install_demo(self) -> None:
-        for name in self.chapter.demo:
-            path = manifest(self.chapter.folder, name)
+        """Apply the demo and wait until it runs; where it runs already, this changes nothing."""
+        paths = [manifest(self.chapter.folder, name) for name in self.chapter.demo]
+        for path in paths:
             self.cluster.apply(path.read_text(encoding="utf-8"), path.name)
-
-    def _wait_until_ready(self) -> None:
         if self.cluster.live:
-            self.cluster.wait_until_ready(self.chapter.namespaces, timeout=READY_SECONDS)
+            for path in paths:
+                self.cluster.wait_ready(path.read_text(encoding="utf-8"), timeout=READY_SECONDS)
 
     def _to_start(self, step: Step) -> None:
         """The step's policies and no others, in the chapter's namespaces; remembered, to tell later whether anything was done."""
@@ -293,18 +294,20 @@ class Lab:
             for _, text in start
             for obj in display.objects(text)
         }
-        for namespace in self.chapter.namespaces:
-            for policy in self.cluster.list("NetworkPolicy", namespace=namespace):
-                if (namespace, policy["metadata"]["name"]) not in kept:
-                    self.cluster.delete("NetworkPolicy", policy["metadata"]["name"], namespace)
+        self._remove_policies(keep=kept)
         for path, text in start:
             self.cluster.apply(text, path.name)
         if self._take_away_what_was_made(step):
             self._install_demo()
-            self._wait_until_ready()
         self._progress.record(
             self.chapter.id, step.id, start_digest=current_digest(self.cluster, self.chapter)
         )
+
+    def _remove_policies(self, keep: set[tuple[str, str]]) -> None:
+        for namespace in self.chapter.namespaces:
+            for policy in self.cluster.list("NetworkPolicy", namespace=namespace):
+                if (namespace, policy["metadata"]["name"]) not in keep:
+                    self.cluster.delete("NetworkPolicy", policy["metadata"]["name"], namespace)
 
     def _take_away_what_was_made(self, step: Step) -> bool:
         """Delete the objects that the step asks for, unless they are as the demo makes them; gives whether any was deleted."""

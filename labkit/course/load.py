@@ -134,7 +134,7 @@ def _step(data: Mapping[str, Any], ports: tuple[tuple[int, str], ...]) -> Step:
         id=data["id"],
         title=data["title"],
         kind=Kind(data["kind"]),
-        task=data["task"].strip(),
+        task=_prose(data["task"]),
         points=data["points"],
         hints=tuple(hint.strip() for hint in data["hints"]),
         start=tuple(data.get("start", ())),
@@ -147,7 +147,7 @@ def _step(data: Mapping[str, Any], ports: tuple[tuple[int, str], ...]) -> Step:
         else None,
         choices=dict(data.get("choices", {})),
         wrong=tuple(_wrong(item, ports) for item in data.get("wrong", ())),
-        praise=data.get("praise", "").strip(),
+        praise=_prose(data.get("praise", "")),
     )
 
 
@@ -177,7 +177,7 @@ def _imagined(data: Mapping[str, Any], ports: tuple[tuple[int, str], ...], outer
 def _wrong(data: Mapping[str, Any], ports: tuple[tuple[int, str], ...]) -> WrongAnswer:
     return WrongAnswer(
         id=data["id"],
-        says=data["says"].strip(),
+        says=_prose(data["says"]),
         opens=_patterns(data.get("opens", ()), ports),
         closes=_patterns(data.get("closes", ()), ports),
         world=data.get("world", ""),
@@ -197,6 +197,11 @@ def _pattern(item: Mapping[str, Any], ports: tuple[tuple[int, str], ...]) -> Flo
     return FlowPattern(
         _names(item["from"]), _names(item["to"]), tuple(_port(port) for port in named) or ports
     )
+
+
+def _prose(text: str) -> str:
+    """A text whose lines were broken for the author's screen, as paragraphs without line breaks."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.strip().split("\n\n"))
 
 
 def _names(value: str | Sequence[str]) -> tuple[str, ...]:

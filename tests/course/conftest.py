@@ -34,12 +34,16 @@ def chapters() -> list[Chapter]:
 def policies(items: list[Mapping[str, Any]], namespace: str) -> Iterator[dict[str, Any]]:
     """Full objects from the short form of the answer files; a deleted one comes with spec None, a whole one as it is."""
     for item in items:
-        yield dict(item) if "kind" in item else {
-            "apiVersion": "networking.k8s.io/v1",
-            "kind": "NetworkPolicy",
-            "metadata": {"name": item["name"], "namespace": item.get("namespace", namespace)},
-            "spec": item.get("spec"),
-        }
+        yield (
+            dict(item)
+            if "kind" in item
+            else {
+                "apiVersion": "networking.k8s.io/v1",
+                "kind": "NetworkPolicy",
+                "metadata": {"name": item["name"], "namespace": item.get("namespace", namespace)},
+                "spec": item.get("spec"),
+            }
+        )
 
 
 def written_answers(chapter: str) -> Mapping[str, Any]:

@@ -33,11 +33,15 @@ class Classroom:
             "LABKIT_LEARNER": learner,
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
-        return given | ({"KUBECONFIG": str(self.kubeconfig)} if self.kubeconfig else {"LABKIT_PAPER": self.paper})
+        return given | (
+            {"KUBECONFIG": str(self.kubeconfig)} if self.kubeconfig else {"LABKIT_PAPER": self.paper}
+        )
 
     def execute(self, notebook: Any, learner: str) -> Mapping[str, Mapping[str, Any]]:
         """Execute all cells; gives the learner's progress by step. A cell that raises fails the test, with its output."""
-        client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}})
+        client = NotebookClient(
+            notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(ROOT)}}
+        )
         before = dict(os.environ)
         os.environ.update(self.environment(learner))
         try:

@@ -21,7 +21,9 @@ IDS = [chapter.id for chapter in CHAPTERS]
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=IDS)
 def test_the_solved_notebook_passes_every_step(chapter: Chapter, classroom: Classroom) -> None:
-    done = classroom.execute(read(ROOT / "solutions" / chapter.id / f"{chapter.id}.ipynb"), f"solved-{chapter.id}")
+    done = classroom.execute(
+        read(ROOT / "solutions" / chapter.id / f"{chapter.id}.ipynb"), f"solved-{chapter.id}"
+    )
     for step in chapter.steps:
         last = done[step.id]["last"]
         assert last["status"] == "pass", json.dumps(last, indent=1)[:3000]
@@ -29,7 +31,9 @@ def test_the_solved_notebook_passes_every_step(chapter: Chapter, classroom: Clas
 
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=IDS)
 def test_the_untouched_notebook_runs_and_passes_no_step(chapter: Chapter, classroom: Classroom) -> None:
-    done = classroom.execute(read(ROOT / "notebooks" / chapter.id / f"{chapter.id}.ipynb"), f"untouched-{chapter.id}")
+    done = classroom.execute(
+        read(ROOT / "notebooks" / chapter.id / f"{chapter.id}.ipynb"), f"untouched-{chapter.id}"
+    )
     for step in chapter.steps:
         assert done[step.id]["last"]["status"] in ("fail", "not_attempted"), step.id
         assert not done[step.id]["passed_on"]
@@ -46,13 +50,23 @@ def test_every_other_answer_is_judged_on_the_cluster(chapter: Chapter, classroom
             asked.append((f"{step.id}: {label}", expected))
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     classroom.execute(notebook, f"others-{chapter.id}")
-    told = [json.loads(out.text) for cell in notebook.cells for out in cell.outputs if out.get("text", "").startswith('{"lab":')]
-    seen = [(label, "pass" if last["lab"]["status"] == "pass" else last["lab"]["reason"]) for (label, _), last in zip(asked, told, strict=True)]
+    told = [
+        json.loads(out.text)
+        for cell in notebook.cells
+        for out in cell.outputs
+        if out.get("text", "").startswith('{"lab":')
+    ]
+    seen = [
+        (label, "pass" if last["lab"]["status"] == "pass" else last["lab"]["reason"])
+        for (label, _), last in zip(asked, told, strict=True)
+    ]
     assert seen == asked
 
 
 def report(chapter: Chapter, step: Step) -> str:
-    return f'import json\nprint(json.dumps({{"lab": lab._progress.step("{chapter.id}", "{step.id}")["last"]}}))'
+    return (
+        f'import json\nprint(json.dumps({{"lab": lab._progress.step("{chapter.id}", "{step.id}")["last"]}}))'
+    )
 
 
 def attempts(chapter: Chapter, step: Step) -> list[tuple[str, str, list[str]]]:
@@ -68,8 +82,12 @@ def attempts(chapter: Chapter, step: Step) -> list[tuple[str, str, list[str]]]:
         return found
     written = written_answers(chapter.id)
     known = written["steps"].get(step.id, {})
-    found = [(name, "pass", apply(items, written["namespace"])) for name, items in known.get("right", {}).items()]
-    return found + [(name, name, apply(items, written["namespace"])) for name, items in known.get("wrong", {}).items()]
+    found = [
+        (name, "pass", apply(items, written["namespace"])) for name, items in known.get("right", {}).items()
+    ]
+    return found + [
+        (name, name, apply(items, written["namespace"])) for name, items in known.get("wrong", {}).items()
+    ]
 
 
 def apply(items: list[Any], namespace: str) -> list[str]:
@@ -85,5 +103,8 @@ def apply(items: list[Any], namespace: str) -> list[str]:
             cells.append("%%apply\n" + yaml.safe_dump(obj))
     if any(item.get("kind") == "Pod" for item in items):
         names = [i["metadata"] for i in items if i.get("spec")]
-        cells += [f"!kubectl wait pod/{m['name']} -n {m['namespace']} --for=condition=Ready --timeout=4s" for m in names]
+        cells += [
+            f"!kubectl wait pod/{m['name']} -n {m['namespace']} --for=condition=Ready --timeout=4s"
+            for m in names
+        ]
     return cells
