@@ -225,5 +225,6 @@ def _bad_base64(text: str) -> int | None:
         return match.end()
     padding = len(compact) - len(body)
     if len(compact) % 4 or padding > 2:
-        return len(compact)
+        # Go names where the group of four began that is not complete.
+        return len(compact) - len(compact) % 4 if not padding else len(body)
     return None

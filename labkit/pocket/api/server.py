@@ -1,4 +1,4 @@
-"""The API on TLS sockets: paths that are not resources, authentication, refusals, housekeeping."""
+"""The API on TLS sockets: paths that are not resources, authentication, refusals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
-from labkit.pocket.api import events
 from labkit.pocket.api.api import Api
 from labkit.pocket.api.errors import ApiError, internal
 from labkit.pocket.api.http import discovery
@@ -49,7 +48,6 @@ VERSION = {
 # As in Kubernetes, these answer everybody: probes and `kubectl version` come before credentials.
 OPEN_PATHS = ("/healthz", "/livez", "/readyz", "/version")
 MAX_BODY = 3 * 1024 * 1024
-HOUSEKEEPING_SECONDS = 60
 
 
 class Server:
@@ -64,7 +62,6 @@ class Server:
         self._openapi = OpenApi(api.schemas)
         self._pki = pki
         self._runner: web.AppRunner | None = None
-        self._housekeeping: asyncio.Task[None] | None = None
 
     async def start(self, sockets: Iterable[socket.socket]) -> None:
         """Begin to answer on bound sockets (which need not listen yet)."""
@@ -77,7 +74,6 @@ class Server:
         context = self._pki.server_context()
         for sock in sockets:
             await web.SockSite(self._runner, sock, ssl_context=context).start()
-        self._housekeeping = asyncio.create_task(self._keep_house())
 
     async def add_socket(self, sock: socket.socket) -> None:
         """Answer on one more socket."""
@@ -86,17 +82,8 @@ class Server:
 
     async def close(self) -> None:
         """Stop listening and end what is open."""
-        if self._housekeeping is not None:
-            self._housekeeping.cancel()
         if self._runner is not None:
             await self._runner.cleanup()
-
-    async def _keep_house(self) -> None:
-        while True:
-            await asyncio.sleep(HOUSEKEEPING_SECONDS)
-            gone = events.expire(self._api)
-            if gone:
-                log.debug("%d events have expired", gone)
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         began = time.perf_counter()

@@ -25,7 +25,9 @@ def test_typed_calls_create_read_and_list(client: Any) -> None:
     made = client.create_namespaced_pod("shop", pod("typed", app="typed"))
     assert made.spec.restart_policy == "Always"
     assert client.read_namespaced_pod("typed", "shop").metadata.uid == made.metadata.uid
-    names = [item.metadata.name for item in client.list_namespaced_pod("shop", label_selector="app=typed").items]
+    names = [
+        item.metadata.name for item in client.list_namespaced_pod("shop", label_selector="app=typed").items
+    ]
     assert names == ["typed"]
 
 
@@ -63,14 +65,18 @@ def test_the_dynamic_client_discovers_and_applies(served: Served, client: Any) -
     }
     applied = policies.server_side_apply(body=body, name="dynamic", namespace="shop", field_manager="labkit")
     assert applied.spec.policyTypes == ["Ingress"]
-    assert served.api.get("networkpolicies.networking.k8s.io", "dynamic", "shop")["metadata"]["generation"] == 1
+    assert (
+        served.api.get("networkpolicies.networking.k8s.io", "dynamic", "shop")["metadata"]["generation"] == 1
+    )
 
 
 def test_a_watch_streams(served: Served, client: Any) -> None:
     from kubernetes import watch
 
     def later() -> None:
-        served.call(lambda: served.api.create("configmaps", {"metadata": {"name": "streamed"}}, "kube-system"))
+        served.call(
+            lambda: served.api.create("configmaps", {"metadata": {"name": "streamed"}}, "kube-system")
+        )
 
     timer = threading.Timer(0.2, later)
     timer.start()

@@ -12,7 +12,9 @@ import pytest
 
 from tests.pocket.api.conftest import KUBECTL, Served, deployment, pod
 
-pytestmark = pytest.mark.skipif(KUBECTL is None, reason="kubectl is not installed (labkit's `cluster` extra has it)")
+pytestmark = pytest.mark.skipif(
+    KUBECTL is None, reason="kubectl is not installed (labkit's `cluster` extra has it)"
+)
 
 MANIFEST = """\
 apiVersion: networking.k8s.io/v1
@@ -23,7 +25,7 @@ spec:
   ingress:
   - from:
     - podSelector: {matchLabels: {role: frontend}}
-    ports: [{port: 3306}]
+    ports: [{port: 3306, protocol: TCP}]
 """
 
 
@@ -43,7 +45,14 @@ def test_resources_have_their_short_names(served: Served) -> None:
     lines = served.kubectl("api-resources", "--no-headers").splitlines()
     table = {(line.split()[0], line.split()[-1]): line.split() for line in lines}
     assert table["networkpolicies", "NetworkPolicy"][1] == "netpol"
-    assert {kind for _, kind in table} >= {"Pod", "Deployment", "ReplicaSet", "Service", "EndpointSlice", "Lease"}
+    assert {kind for _, kind in table} >= {
+        "Pod",
+        "Deployment",
+        "ReplicaSet",
+        "Service",
+        "EndpointSlice",
+        "Lease",
+    }
 
 
 def test_apply_creates_leaves_alone_and_changes(served: Served) -> None:
@@ -52,11 +61,19 @@ def test_apply_creates_leaves_alone_and_changes(served: Served) -> None:
     assert served.kubectl("apply", "-f", "-", stdin=text) == said + "created\n"
     assert served.kubectl("apply", "-f", "-", stdin=text) == said + "unchanged\n"
     changed = text.replace("3306", "5432")
-    assert served.kubectl("apply", "-f", "-", "--dry-run=server", stdin=changed) == said + "configured (server dry run)\n"
+    assert (
+        served.kubectl("apply", "-f", "-", "--dry-run=server", stdin=changed)
+        == said + "configured (server dry run)\n"
+    )
     difference = served.kubectl("diff", "-f", "-", stdin=changed, fails=True, KUBECTL_EXTERNAL_DIFF="diff -u")
     assert difference == "", "a difference is no error, only an exit code"
     assert served.kubectl("apply", "-f", "-", stdin=changed) == said + "configured\n"
-    assert served.kubectl("get", "netpol", "applied", "-n", "shop", "-o", "jsonpath={.spec.ingress[0].ports[0].port}") == "5432"
+    assert (
+        served.kubectl(
+            "get", "netpol", "applied", "-n", "shop", "-o", "jsonpath={.spec.ingress[0].ports[0].port}"
+        )
+        == "5432"
+    )
 
 
 def test_apply_removes_what_the_manifest_no_longer_has(served: Served) -> None:
@@ -81,15 +98,15 @@ def test_server_side_apply_asks_before_it_takes_over(served: Served) -> None:
 @pytest.mark.parametrize(
     ("was", "becomes", "words"),
     [
-        ("- podSelector: {matchLabels: {role: frontend}}", "- {}", "spec.ingress[0].from[0]: Required value: must specify a peer"),
-        ("{port: 3306}", "{port: 80, endPort: 79}", "must be greater than or equal to `port`"),
-        ("podSelector: {matchLabels: {app: db}}", "podSelecter: {}", 'strict decoding error: unknown field "spec.podSelecter"'),
+        ("- podSelector: {matchLabels: {role: frontend}}", "- {}", "from[0]: Required value: must specify a peer"),
+        ("{port: 3306, protocol: TCP}", "{port: 80, endPort: 79}", "must be greater than or equal to `port`"),
+        ("podSelector: {matchLabels: {app: db}}", "podSelecter: {}", 'unknown field "spec.podSelecter"'),
         (
             "- podSelector: {matchLabels: {role: frontend}}",
             "- ipBlock: {cidr: 10.0.0.0/8, except: [192.168.0.0/16]}",
             "must be a strict subset of `cidr`",
         ),
-        ("{port: 3306}", "{port: x_y}", "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"),
+        ("{port: 3306, protocol: TCP}", "{port: x_y}", "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)"),
     ],
 )  # fmt: skip
 def test_a_wrong_policy_is_refused_in_the_real_servers_words(
@@ -153,13 +170,20 @@ def test_every_kind_of_patch_works(served: Served, kind: str, body: str) -> None
 
 
 def test_an_editor_changes_an_object(served: Served, tmp_path: Path) -> None:
-    served.call(lambda: served.api.create("configmaps", {"metadata": {"name": "edited"}, "data": {"a": "old"}}, "shop"))
+    served.call(
+        lambda: served.api.create(
+            "configmaps", {"metadata": {"name": "edited"}, "data": {"a": "old"}}, "shop"
+        )
+    )
     editor = tmp_path / "editor.py"
     editor.write_text(
         "import pathlib, sys\np = pathlib.Path(sys.argv[1])\np.write_text(p.read_text().replace('a: old', 'a: new'))\n"
     )
     command = shlex.join([sys.executable, str(editor)])
-    assert served.kubectl("edit", "cm", "edited", "-n", "shop", KUBE_EDITOR=command) == "configmap/edited edited\n"
+    assert (
+        served.kubectl("edit", "cm", "edited", "-n", "shop", KUBE_EDITOR=command)
+        == "configmap/edited edited\n"
+    )
     assert served.api.get("configmaps", "edited", "shop")["data"] == {"a": "new"}
 
 
@@ -171,29 +195,46 @@ def test_replace_and_set_and_scale(served: Served) -> None:
     served.kubectl("set", "env", *here, "A=b")
     spec = served.api.get("deployments.apps", "changed", "shop")["spec"]
     (container,) = spec["template"]["spec"]["containers"]
-    assert (spec["replicas"], container["image"], container["env"]) == (7, "nginx:9", [{"name": "A", "value": "b"}])
+    assert (spec["replicas"], container["image"], container["env"]) == (
+        7,
+        "nginx:9",
+        [{"name": "A", "value": "b"}],
+    )
     text = served.kubectl("get", *here, "-o", "json")
     assert served.kubectl("replace", "-f", "-", stdin=text) == "deployment.apps/changed replaced\n"
     assert "modified" in served.kubectl(
         "replace", "-f", "-", stdin=text.replace('"resourceVersion": "', '"resourceVersion": "1'), fails=True
     )
-    assert "Operation cannot be fulfilled" in served.kubectl(
+    assert "Expected resource version" in served.kubectl(
         "scale", *here, "--replicas=1", "--resource-version=1", fails=True
-    ) or "Expected resource version" in served.kubectl("scale", *here, "--replicas=1", "--resource-version=1", fails=True)
+    )
 
 
 def test_get_prints_tables_in_all_forms(served: Served) -> None:
     served.call(lambda: served.api.create("pods", pod("shown", app="shown")))
     wide = served.kubectl("get", "pods", "shown", "-n", "shop", "-o", "wide").splitlines()
     assert wide[0].split() == [
-        *("NAME", "READY", "STATUS", "RESTARTS", "AGE", "IP", "NODE", "NOMINATED", "NODE", "READINESS", "GATES")
+        *(
+            "NAME",
+            "READY",
+            "STATUS",
+            "RESTARTS",
+            "AGE",
+            "IP",
+            "NODE",
+            "NOMINATED",
+            "NODE",
+            "READINESS",
+            "GATES",
+        )
     ]
     assert wide[1].split()[:4] == ["shown", "0/1", "Pending", "0"]
     everywhere = served.kubectl("get", "pods", "-A", "-l", "app=shown", "--show-labels")
     assert everywhere.splitlines()[1].split()[-1] == "app=shown"
-    assert served.kubectl("get", "pods", "shown", "-n", "shop", "-o", "custom-columns=A:.metadata.name").split() == ["A", "shown"]
+    assert served.kubectl(
+        "get", "pods", "shown", "-n", "shop", "-o", "custom-columns=A:.metadata.name"
+    ).split() == ["A", "shown"]
     assert "kind: Pod" in served.kubectl("get", "pods", "shown", "-n", "shop", "-o", "yaml")
-    assert "No resources found" in served.kubectl("get", "events", "-n", "kube-system") + "No resources found"
     assert 'pods "none" not found' in served.kubectl("get", "pod", "none", fails=True)
 
 
@@ -205,7 +246,12 @@ def test_describe_shows_the_events_of_an_object(served: Served) -> None:
     served.call(happen)
     text = served.kubectl("describe", "pod", "described", "-n", "shop")
     assert "Service Account:  default" in text
-    assert text.splitlines()[-1].split(maxsplit=4)[:4] == ["Warning", "Failed", text.splitlines()[-1].split()[2], "kubelet"]
+    assert text.splitlines()[-1].split(maxsplit=4)[:4] == [
+        "Warning",
+        "Failed",
+        text.splitlines()[-1].split()[2],
+        "kubelet",
+    ]
     assert text.rstrip().endswith("Back to the drawing board")
     assert "Back to the drawing board" in served.kubectl("events", "-n", "shop", "--for", "pod/described")
     assert "Back to the drawing board" in served.kubectl("get", "events", "-n", "shop")
@@ -230,7 +276,7 @@ def test_describe_works_for(served: Served, what: str) -> None:
 def test_explain_reads_the_schema(served: Served) -> None:
     text = served.kubectl("explain", "networkpolicy.spec.ingress.from")
     assert "namespaceSelector" in text
-    assert "selects particular Namespaces" in text
+    assert "<LabelSelector>" in text
     assert "does not exist" in served.kubectl("explain", "pod.spec.nope", fails=True)
 
 
@@ -238,14 +284,26 @@ def test_wait_sees_a_condition_come(served: Served) -> None:
     assert KUBECTL
     served.call(lambda: served.api.create("pods", pod("awaited")))
     waiting = subprocess.Popen(
-        [KUBECTL, f"--kubeconfig={served.kubeconfig}", "wait", "--for=condition=Ready", "pod/awaited", "-n", "shop", "--timeout=20s"],
+        [
+            KUBECTL,
+            f"--kubeconfig={served.kubeconfig}",
+            "wait",
+            "--for=condition=Ready",
+            "pod/awaited",
+            "-n",
+            "shop",
+            "--timeout=20s",
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )
 
     def ready() -> None:
         def change(obj: dict[str, object]) -> dict[str, object]:
-            return {**obj, "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}}
+            return {
+                **obj,
+                "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
+            }
 
         served.api.modify("pods", "awaited", "shop", change, subresource="status")
 
@@ -256,7 +314,18 @@ def test_wait_sees_a_condition_come(served: Served) -> None:
 def test_get_watch_prints_each_change(served: Served) -> None:
     assert KUBECTL
     watching = subprocess.Popen(
-        [KUBECTL, f"--kubeconfig={served.kubeconfig}", "get", "cm", "-n", "shop", "-w", "--output-watch-events", "-l", "w=w"],
+        [
+            KUBECTL,
+            f"--kubeconfig={served.kubeconfig}",
+            "get",
+            "cm",
+            "-n",
+            "shop",
+            "-w",
+            "--output-watch-events",
+            "-l",
+            "w=w",
+        ],
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -275,6 +344,9 @@ def test_get_watch_prints_each_change(served: Served) -> None:
 
 def test_delete_waits_until_the_object_is_gone(served: Served) -> None:
     served.call(lambda: served.api.create("configmaps", {"metadata": {"name": "ended"}}, "shop"))
-    assert served.kubectl("delete", "cm", "ended", "-n", "shop") == 'configmap "ended" deleted from shop namespace\n'
+    assert (
+        served.kubectl("delete", "cm", "ended", "-n", "shop")
+        == 'configmap "ended" deleted from shop namespace\n'
+    )
     assert 'configmaps "ended" not found' in served.kubectl("delete", "cm", "ended", "-n", "shop", fails=True)
     assert "may not be deleted" in served.kubectl("delete", "ns", "default", fails=True)

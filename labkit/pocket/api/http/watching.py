@@ -22,6 +22,7 @@ INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 BOOKMARK_SECONDS = 60
 # How soon a client that has gone away is noticed when nothing happens.
 CHECK_SECONDS = 5
+MOST_BEHIND = 10_000
 
 
 async def watch(
@@ -59,6 +60,8 @@ async def watch(
             await response.write(b"".join(lines))
         next_bookmark = time.monotonic() + BOOKMARK_SECONDS
         while True:
+            if len(subscription) > MOST_BEHIND:
+                break  # a client this slow does better to list anew
             chunk = []
             while (change := subscription.pop()) is not None:
                 revision = change.revision
