@@ -14,7 +14,7 @@ from labkit.pocket.api import Api, Store
 from labkit.pocket.api.server import serve
 from labkit.pocket.api.tokens import Tokens
 from labkit.pocket.node.context import NODE_ADDRESS, Context
-from labkit.pocket.node.kubelet import Kubelet
+from labkit.pocket.node.kubelet import Kubelet, register
 from labkit.pocket.node.network import PodNetwork
 from labkit.pocket.node.runtime import NodeRuntime
 from labkit.pocket.node.spawner import Spawner
@@ -71,16 +71,15 @@ class PocketCluster:
         server = await serve(api, NodeRuntime(kubelet), pki, [self._listening, _inside()])
         port = self._listening.getsockname()[1]
         write_kubeconfig(self._places.kubeconfig, self._places.name, f"https://127.0.0.1:{port}", pki)
+        facts = controllers.ClusterFacts(ca_certificate=pki.ca.decode())
+        controllers.bootstrap(api, facts)
+        register(context)  # before the scheduler looks for a node
         parts = [
-            asyncio.create_task(
-                controllers.run_all(api, controllers.ClusterFacts(ca_certificate=pki.ca.decode())),
-                name="controllers",
-            ),
+            asyncio.create_task(controllers.run_all(api, facts), name="controllers"),
             asyncio.create_task(network.run(), name="network"),
             asyncio.create_task(kubelet.run(), name="node"),
             asyncio.create_task(spawner.closed.wait(), name="zygote"),
         ]
-        await asyncio.sleep(0)
         ready()
         stopped = asyncio.create_task(stop.wait())
         await asyncio.wait((*parts, stopped), return_when=asyncio.FIRST_COMPLETED)

@@ -254,6 +254,27 @@ def test_readiness_follows_the_probe(room: Room) -> None:
     )
 
 
+def test_probes_come_from_the_node_and_pass_a_policy_that_denies_all(room: Room) -> None:
+    deny = {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    room.apply(
+        {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "NetworkPolicy",
+            "metadata": {"name": "deny"},
+            "spec": deny,
+        }
+    )
+    web = {
+        "args": ["netexec", "--http-port=80"],
+        "readinessProbe": {"httpGet": {"path": "/hostname", "port": 80}},
+    }
+    room.pod("web", web)
+
+    room.ready("web")
+
+    assert "GET /hostname" in room.out("logs", "web")
+
+
 def test_a_failing_liveness_probe_restarts_the_container(room: Room) -> None:
     probe = {"httpGet": {"path": "/", "port": 1}, "periodSeconds": 1, "failureThreshold": 1}
     room.pod("sick", {**SLEEP, "livenessProbe": probe}, terminationGracePeriodSeconds=1)

@@ -118,7 +118,7 @@ class Container:
                 self.event("Normal", "Pulling", f'Pulling image "{reference}"')
                 self.event("Warning", "Failed", f'Failed to pull image "{reference}": {found.message}')
             else:
-                self.event("Warning", found.reason, found.message)
+                self.event("Warning", found.event or found.reason, found.message)
             self.event("Warning", "Failed", f"Error: {found.reason}")
             self._wait_state(found.reason, found.message)
             backoff.tried(failed)

@@ -34,8 +34,7 @@ class Kubelet:
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """Follow the API's pods until cancelled."""
-        register(self.context)
+        """Follow the API's pods until cancelled. `register` comes first."""
         self._remove_old_logs()
         try:
             async for kind, pod in self.context.api.watch("pods"):

@@ -53,11 +53,13 @@ class ContainerRecord:
 
     def status(self) -> dict[str, Any]:
         """As an element of containerStatuses."""
+        # An init container is ready when it has done its work (pkg/kubelet/prober/prober_manager.go:UpdatePodStatus).
+        ready = self.exit_code == 0 if self.init and not self.sidecar else self.ready
         return {
             "name": self.name,
             "state": self.state,
             "lastState": self.last_state,
-            "ready": self.ready,
+            "ready": ready,
             "restartCount": self.restarts,
             "image": self.image,
             "imageID": self.image_id,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,17 +10,32 @@ from typing import Any
 from labkit.pocket import images
 
 
+_LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(
+    rf"(?:{_LABEL}(?:\.{_LABEL})*(?::[0-9]+)?/)?{_PART}(?:/{_PART})*"
+    r"(?::[\w][\w.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?",
+    re.ASCII,
+)
+
+
 @dataclass(frozen=True)
 class Missing:
-    """No stand-in: the waiting reason and the message for status and events."""
+    """No stand-in: the waiting reason, the message for status and events, and the event's own reason if it differs."""
 
     reason: str
     message: str
+    event: str = ""
 
 
 def find(container: Mapping[str, Any]) -> images.Image | Missing:
     """The stand-in for a container's image."""
     reference = container.get("image") or ""
+    wrong = what_is_wrong_with(reference)
+    if wrong:
+        # pkg/kubelet/images/image_manager.go:EnsureImageExists
+        message = f'Failed to apply default image tag "{reference}": couldn\'t parse image name "{reference}": {wrong}'
+        return Missing("InvalidImageName", message, "InspectFailed")
     image = images.find(reference)
     if image is not None:
         return image
@@ -32,6 +48,20 @@ def find(container: Mapping[str, Any]) -> images.Image | Missing:
         f"this one. Known images: {', '.join(images.known())}"
     )
     return Missing("ErrImagePull", message)
+
+
+def what_is_wrong_with(reference: str) -> str:
+    """Why no image can have this name, or "" (github.com/distribution/reference:ParseNormalizedNamed)."""
+    first, slash, rest = reference.partition("/")
+    is_domain = slash and (any(c in first for c in ".:") or first == "localhost" or first != first.lower())
+    path = rest if is_domain else reference
+    if not is_domain and "/" not in path:
+        path = f"library/{path}"
+    name = path.partition(":")[0]
+    if name != name.lower():
+        return f"invalid reference format: repository name ({name}) must be lowercase"
+    whole = f"{first}/{path}" if is_domain else path
+    return "" if _REFERENCE.fullmatch(whole) else "invalid reference format"
 
 
 def provided(container: Mapping[str, Any], image: images.Image) -> str:
