@@ -182,8 +182,8 @@ def lab(chapter: str, name: str, port: int | None, no_browser: bool, provider: s
     ]
     command += [f"--ServerApp.port={port}", "--ServerApp.port_retries=0"] if port else []
     command += ["--no-browser"] if no_browser or not _has_screen() else []
-    # Nobody asks for news or plugins over the network in a lab that needs none.
-    command += ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+    # No news and no plugins over the network; a shell that keeps this PATH, where a login shell would set its own.
+    command += [f"--config={Path(__file__).with_name('jupyterlab.json')}"]
     command += ["--ServerApp.allow_root=True"] if os.name == "posix" and os.geteuid() == 0 else []
     click.echo(
         "JupyterLab prints its address below. Ctrl-C ends it; the cluster goes on (labkit down ends that)."

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import websocket
 
 LABKIT = Path(sys.executable).parent / "labkit"
 KUBECTL = Path(sys.executable).parent / "kubectl"
@@ -135,6 +138,28 @@ def test_doctor_on_a_machine_that_forbids_namespaces_gives_the_exact_command(tmp
     assert "user.max_user_namespaces" in json.dumps(pocket)
 
 
+def terminal(port: str, token: str, command: str) -> str:
+    """What a command prints in a terminal of JupyterLab."""
+    headers = {"Authorization": f"token {token}"}
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/api/terminals", method="POST", headers=headers)
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        name = json.load(answer)["name"]
+    socket = websocket.create_connection(
+        f"ws://127.0.0.1:{port}/terminals/websocket/{name}",
+        header=[f"Authorization: token {token}"],
+        timeout=30,
+    )
+    try:
+        socket.send(json.dumps(["stdin", f"{command}; echo finis''hed\r"]))
+        text = ""
+        while "finished" not in text:
+            kind, *rest = json.loads(socket.recv())
+            text += rest[0] if kind == "stdout" else ""
+        return text
+    finally:
+        socket.close()
+
+
 @pytest.mark.cluster
 def test_the_lab_opens_with_a_cluster_and_its_second_start_is_quick(home: Path, tmp_path: Path) -> None:
     """`labkit lab` without a screen prints JupyterLab's address and leaves kubectl talking to the cluster."""
@@ -161,7 +186,9 @@ def test_the_lab_opens_with_a_cluster_and_its_second_start_is_quick(home: Path, 
             time.sleep(0.2)
         text = log.read_text()
         assert "Cluster three is up" in text
-        assert "http://127.0.0.1:" in text or "http://localhost:" in text
+        address = re.search(r"http://(?:127.0.0.1|localhost):(\d+)/lab\S*token=(\w+)", text)
+        assert address
+        assert "namespace/kube-system" in terminal(*address.groups(), "kubectl get namespaces -o name")
     finally:
         process.terminate()
         process.wait(15)
