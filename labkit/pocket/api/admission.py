@@ -36,6 +36,8 @@ class Admission:
         """
         found = self.find("serviceaccounts", name, namespace)
         if found is None and name == "default":
+            if self.dry_run:
+                return {}
             account = {"metadata": {"name": name, "namespace": namespace}}
             return self._api.create("serviceaccounts", account, namespace)
         return found

@@ -80,15 +80,19 @@ def test_plain_fields_are_left_out_when_empty_and_pointers_are_kept() -> None:
             "NetworkPolicy",
             "networking.k8s.io",
             policy(ingress={}),
-            "json: cannot unmarshal object into Go struct field NetworkPolicySpec.spec.ingress of type "
-            "[]v1.NetworkPolicyIngressRule",
+            (
+                "json: cannot unmarshal object into Go struct field NetworkPolicySpec.spec.ingress of type "
+                "[]v1.NetworkPolicyIngressRule"
+            ),
         ),
         (
             "NetworkPolicy",
             "networking.k8s.io",
             policy(policyTypes="Ingress"),
-            "json: cannot unmarshal string into Go struct field NetworkPolicySpec.spec.policyTypes of type "
-            "[]v1.PolicyType",
+            (
+                "json: cannot unmarshal string into Go struct field NetworkPolicySpec.spec.policyTypes of type "
+                "[]v1.PolicyType"
+            ),
         ),
         (
             "ConfigMap",

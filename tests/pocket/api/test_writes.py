@@ -126,7 +126,7 @@ def test_a_dry_run_leaves_no_trace(api: Api) -> None:
     api.update("configmaps", {**clone(kept), "data": {"a": "b"}}, options=Options(dry_run=True))
     api.delete("configmaps", "c", "shop", options=Options(dry_run=True))
     assert api.get("configmaps", "c", "shop") is kept
-    assert api.store.revision == revision + 2, "the default service account and the ConfigMap"
+    assert api.store.revision == revision + 1, "the ConfigMap alone"
 
 
 def test_a_pod_on_a_node_is_given_time_to_end(api: Api) -> None:
