@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,10 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The kubeconfig of a pocket cluster that all tests share."""
+    """The kubeconfig of a pocket cluster that all tests share, or of the cluster that LABKIT_TEST_KUBECONFIG names."""
+    if given := os.environ.get("LABKIT_TEST_KUBECONFIG"):
+        yield Path(given)
+        return
     if why := unsupported():
         pytest.skip(why)
     provider = PocketProvider(tmp_path_factory.mktemp("home"))

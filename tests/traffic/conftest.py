@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
 import threading
@@ -17,7 +18,10 @@ from tests.pocket.running import unsupported
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A pocket cluster that all tests share."""
+    """A pocket cluster that all tests share, or the cluster that LABKIT_TEST_KUBECONFIG names."""
+    if given := os.environ.get("LABKIT_TEST_KUBECONFIG"):
+        yield Cluster.connect(given)
+        return
     if why := unsupported():
         pytest.skip(why)
     provider = PocketProvider(tmp_path_factory.mktemp("home"))

@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -70,10 +71,13 @@ class TestConnect:
     def test_a_wrong_flag_is_told_as_cobra_does(self, run: Run) -> None:
         done = self.connect(run, "--nope", "127.0.0.1:80")
         assert done.code == 1
-        assert done.err.startswith("Error: unknown flag: --nope\nUsage:")
-        assert (
-            'invalid argument "soon" for "--timeout" flag' in self.connect(run, "--timeout=soon", "x:1").err
+        assert done.err == "Error: unknown flag: --nope\n"
+        assert self.connect(run, "--timeout=soon", "x:1").err == (
+            'Error: invalid argument "soon" for "--timeout" flag: time: invalid duration "soon"\n'
         )
+        assert self.connect(run, "127.0.0.1:99999").err == "DNS: address 99999: invalid port\n"
+        assert self.connect(run, "127.0.0.1:y").err == "DNS: lookup tcp/y: unknown port\n"
+        assert self.connect(run).err == "Error: accepts 1 arg(s), received 0\n"
 
 
 class TestServers:
@@ -147,6 +151,18 @@ class TestServers:
         }
         assert ask_udp(datagram, b"echo Hello") == "hello"
         assert ask_udp(datagram, b"hostname\n") == socket.gethostname()
+        assert ask_udp(datagram, b"serverport") == str(datagram)
+
+    def test_netexec_is_not_ready_while_it_ends(self, start: Start, free_port: Callable[[], int]) -> None:
+        port = free_port()
+        args = [f"--http-port={port}", f"--udp-port={free_port()}", "--delay-shutdown=2"]
+        process = start("agnhost:main", "/agnhost", "netexec", *args, port=port)
+        assert get(port, "/readyz") == (200, "ok")
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        assert get(port, "/readyz") == (503, "shutting down")
+        assert get(port, "/healthz")[0] == 200
+        assert process.wait(5) == 0
 
     def test_netexec_dials_others(self, netexec, free_port: Callable[[], int]) -> None:
         port, datagram, _ = netexec
@@ -169,5 +185,7 @@ def test_pause_ends_on_a_signal(start: Start) -> None:
     process = start("agnhost:main", "/agnhost", "pause")
     assert process.stdout is not None
     assert process.stdout.readline() == "Paused\n"
+    assert process.stdout.readline() == "Signals registered\n"
     process.send_signal(signal.SIGTERM)
-    assert process.wait(5) == 0
+    assert process.stdout.readline() == 'exiting because of signal "terminated"\n'
+    assert process.wait(5) == 2

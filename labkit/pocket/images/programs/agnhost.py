@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import time
 
@@ -34,31 +35,41 @@ def main(argv: list[str]) -> int:
         return 0
     target = _SUBCOMMANDS.get(name)
     if target is None:
-        err(f'Error: unknown command "{name}" for "app"\nRun \'app --help\' for usage.')
+        err(f'Error: unknown command "{name}" for "app"')
         return 1
     module, _, function = target.partition(":")
     return int(getattr(importlib.import_module(f"{__package__}.{module}"), function)(argv[1:]))
 
 
 def pause(argv: list[str]) -> int:
-    """Say "Paused" and sleep until a signal ends it (exit code 0)."""
-    return _until_a_signal("Paused")
+    """Sleep until a signal comes; say which (also in the termination message) and exit with 2 for SIGTERM, 1 for SIGINT."""
+    out("Paused")
+    came = _wait_for_signal("Signals registered")
+    message = f'exiting because of signal "{"terminated" if came == signal.SIGTERM else "interrupt"}"\n'
+    try:
+        with open(os.environ.get("TERMINATION_MESSAGE_PATH") or "/dev/termination-log", "w") as file:  # noqa: PTH123
+            file.write(message)
+    except OSError:
+        pass  # upstream does not mind either
+    out(message, end="")
+    return 2 if came == signal.SIGTERM else 1
 
 
 def pause_container(argv: list[str]) -> int:
-    """The pause image's `/pause`."""
-    return _until_a_signal("")
+    """The pause image's `/pause`: ends with 0."""
+    came = _wait_for_signal("")
+    err(f"Shutting down, got signal: {signal.strsignal(came)}")
+    return 0
 
 
-def _until_a_signal(say: str) -> int:
+def _wait_for_signal(say: str) -> int:
     ends = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(
         signal.SIG_BLOCK, ends
     )  # also when we are process 1, where a default action is none
     if say:
         out(say)
-    signal.sigwait(ends)
-    return 0
+    return signal.sigwait(ends)
 
 
 def dns_suffix(argv: list[str]) -> int:

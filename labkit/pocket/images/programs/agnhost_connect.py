@@ -87,6 +87,9 @@ def _destination(text: str, kind: int) -> tuple[int, tuple[str | int, ...]] | No
     except ValueError as problem:
         err(f"{'UNKNOWN' if kind == socket.SOCK_STREAM else 'DNS'}: {problem}")
         return None
+    if port.isdigit() and int(port) > 65535:
+        err(f"DNS: address {port}: invalid port")
+        return None
     try:
         return resolve(host, port, kind)
     except LookupError as problem:

@@ -11,7 +11,6 @@ import os
 import socket
 import ssl
 import tempfile
-import time
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from urllib.parse import quote
@@ -56,16 +55,18 @@ def main(argv: list[str]) -> int:
         log(f"Started HTTP server on port {flags['http-port']}")
         keep.append(await serve(answer, int(flags["http-port"]), tls=tls))
         if flags["udp-port"] != -1:
+            server.udp_port = int(flags["udp-port"])
             for address in sorted(set(str(flags["udp-listen-addresses"]).split(","))):
                 keep.append(await udp(int(flags["udp-port"]), server.datagram, address))
                 log(f"Started UDP server on port {address} {flags['udp-port']}")
             server.ready = True
         return keep
 
-    def stop() -> None:
+    def stop() -> float:
+        server.terminating = True
         if delay > 0:
             log(f"Sleeping {delay} seconds before terminating...")
-            time.sleep(delay)
+        return delay
 
     return run(start, on_stop=stop)
 
@@ -75,6 +76,8 @@ class _Netexec:
 
     def __init__(self) -> None:
         self.ready = False
+        self.terminating = False
+        self.udp_port = 0
         self.done: asyncio.Future[int] | None = None
         self._routes: dict[str, Callable[[Request], Awaitable[Response]]] = {
             "/clientip": self._clientip,
@@ -84,6 +87,7 @@ class _Netexec:
             "/echo": self._echo,
             "/exit": self._exit,
             "/healthz": self._healthz,
+            "/readyz": self._readyz,
             "/hostname": self._hostname,
             "/hostName": self._hostname,
             "/redirect": self._redirect,
@@ -106,6 +110,9 @@ class _Netexec:
         if text == "clientip":
             log(f"Sending clientip back to UDP client {host_port(client)}")
             return host_port(client).encode()
+        if text == "serverport":
+            log(f"Sending server port to UDP client {self.udp_port}")
+            return str(self.udp_port).encode()
         if text:
             log(f"Unknown UDP command received from {host_port(client)}: {text}")
         return None
@@ -124,8 +131,12 @@ class _Netexec:
 
     async def _header(self, request: Request) -> Response:
         key = request.query.get("key", "")
-        log(f"GET /header?key={key}")
-        return Response(request.headers.get(key.lower(), ""))
+        if key:
+            log(f"GET /header?key={key}")
+            return Response(request.headers.get(key.lower(), ""))
+        log("GET /header")
+        headers = {name.title(): [value] for name, value in sorted(request.headers.items()) if name != "host"}
+        return Response(_json(headers))
 
     async def _hostname(self, request: Request) -> Response:
         log(f"GET {request.path}")
@@ -134,6 +145,12 @@ class _Netexec:
     async def _healthz(self, request: Request) -> Response:
         log("GET /healthz")
         return Response(status=200 if self.ready else 412)
+
+    async def _readyz(self, request: Request) -> Response:
+        log("GET /readyz")
+        if self.terminating:
+            return Response("shutting down", 503)
+        return Response("ok") if self.ready else Response(status=412)
 
     async def _echo(self, request: Request) -> Response:
         message, code = request.query.get("msg", ""), request.query.get("code", "")

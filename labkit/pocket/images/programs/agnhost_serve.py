@@ -52,9 +52,10 @@ def serve_hostname(argv: list[str]) -> int:
         log(f"Serving on port {port}.")
         return keep
 
-    def stop() -> None:
+    def stop() -> float:
         log("Shutting down after receiving signal: terminated.")
         log("Awaiting pod deletion.")
+        return 0
 
     return run(start, on_stop=stop)
 

@@ -22,8 +22,10 @@ def err(text: str | bytes = "", end: str = "\n") -> None:
 
 
 def log(message: str) -> None:
-    """One line on standard error as Go's `log` package writes it: `2006/01/02 15:04:05 message`."""
-    err(time.strftime("%Y/%m/%d %H:%M:%S ") + message)
+    """One line on standard error as agnhost 2.56 writes it: klog's head, then the message."""
+    now = time.time()
+    stamp = time.strftime("%m%d %H:%M:%S", time.localtime(now))
+    err(f"I{stamp}.{int(now % 1 * 1e6):06d} {os.getpid():7d} log.go:244] {message}")
 
 
 def reason(problem: OSError) -> str:

@@ -97,7 +97,7 @@ def parse(
                 text = words.pop(0)
             values[name] = _convert(name, flags[name], text)
     except _Bad as problem:
-        err(f"Error: {problem}\n{usage(command, flags)}", end="")
+        err(f"Error: {problem}")
         raise SystemExit(1) from None
     return values, rest
 

@@ -12,22 +12,24 @@ Reply = Callable[[bytes, tuple[str, int]], bytes | None]
 
 
 def run(
-    start: Callable[[asyncio.Future[int]], Awaitable[object]], *, on_stop: Callable[[], None] | None = None
+    start: Callable[[asyncio.Future[int]], Awaitable[object]], *, on_stop: Callable[[], float] | None = None
 ) -> int:
     """Run `start(done)`, then serve until `done` has an exit code or SIGTERM/SIGINT/SIGQUIT comes (exit code 0).
 
-    As process 1 of a container a program without a signal's action would ignore SIGTERM and be killed half a minute later.
+    `on_stop` is called at that signal and says for how many seconds to go on serving. As process 1 of a container a program
+    that does nothing about SIGTERM would be deaf to it, and be killed half a minute later.
     """
 
     async def body() -> int:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[int] = loop.create_future()
 
-        def stop() -> None:
+        def end() -> None:
             if not done.done():
-                if on_stop is not None:
-                    on_stop()
                 done.set_result(0)
+
+        def stop() -> None:
+            loop.call_later(on_stop() if on_stop is not None else 0, end)
 
         for name in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(name, stop)
