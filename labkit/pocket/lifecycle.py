@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from labkit.pocket import waiting
 from labkit.pocket.errors import NoSuchCluster, NotSupported, PocketError
 from labkit.pocket.places import Places, default_home
 
@@ -200,7 +201,7 @@ def _answers(running: ClusterInfo, places: Places) -> bool:
         connection.request("GET", "/readyz")
         return connection.getresponse().status == 200
     except OSError as problem:
-        if _ended(running.pid):
+        if waiting.has_ended(running.pid, _ANSWER_SECONDS):
             return False
         raise PocketError(
             f"The cluster {running.name!r} runs and does not answer.",
@@ -209,20 +210,6 @@ def _answers(running: ClusterInfo, places: Places) -> bool:
         ) from None
     finally:
         connection.close()
-
-
-def _ended(pid: int | None) -> bool:
-    """Wait shortly for a process that is about to end."""
-    if pid is None:
-        return True
-    try:
-        fd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return _gone([fd], _ANSWER_SECONDS)
-    finally:
-        os.close(fd)
 
 
 def _spawn(places: Places) -> dict[str, Any]:
@@ -256,9 +243,11 @@ def _environment() -> dict[str, str]:
 def _answer(read: int) -> dict[str, Any]:
     """The daemon's one message; {} when it ended, or said nothing for too long."""
     deadline = time.monotonic() + _START_SECONDS
+    poll = select.poll()
+    poll.register(read, select.POLLIN)
     data = b""
     while not data.endswith(b"\n"):
-        if not select.select([read], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
             return {}
         part = os.read(read, 65536)
         if not part:
@@ -297,18 +286,18 @@ def _end(places: Places, how: signal.Signals) -> None:
             with contextlib.suppress(ProcessLookupError, OSError):
                 watched.append((pid, os.pidfd_open(pid)))
     if not watched:
-        _wait_for_init(info.get("init"))
+        waiting.wait_for_init(info.get("init"), _STOP_SECONDS)
         return
     try:
         # Still alive after the descriptors were opened: so they are the daemon's, and no later process'.
         if not _alive(places):
             return
         signal.pidfd_send_signal(watched[0][1], how)
-        if not _gone([fd for _, fd in watched], _STOP_SECONDS):
+        if not waiting.gone([fd for _, fd in watched], _STOP_SECONDS):
             for _, fd in watched:
                 with contextlib.suppress(ProcessLookupError):
                     signal.pidfd_send_signal(fd, signal.SIGKILL)
-            if not _gone([fd for _, fd in watched], _STOP_SECONDS):
+            if not waiting.gone([fd for _, fd in watched], _STOP_SECONDS):
                 raise PocketError(
                     f"The processes of cluster {places.name!r} do not end.",
                     f"Process {info['pid']} ignores SIGKILL for now: the kernel is busy with it.",
@@ -317,26 +306,3 @@ def _end(places: Places, how: signal.Signals) -> None:
     finally:
         for _, fd in watched:
             os.close(fd)
-
-
-def _wait_for_init(pid: int | None) -> None:
-    """After a kill of the daemon the kernel ends the rest by itself; that takes a moment."""
-    with contextlib.suppress(OSError, TypeError):
-        fd = os.pidfd_open(pid)  # type: ignore[arg-type]
-        try:
-            if Path(f"/proc/{pid}/comm").read_text() == "pocket-init\n":
-                _gone([fd], _STOP_SECONDS)
-        finally:
-            os.close(fd)
-
-
-def _gone(pidfds: list[int], seconds: float) -> bool:
-    """Wait for processes to end."""
-    deadline = time.monotonic() + seconds
-    left = list(pidfds)
-    while left:
-        ended = select.select(left, [], [], max(0.0, deadline - time.monotonic()))[0]
-        if not ended:
-            return False
-        left = [fd for fd in left if fd not in ended]
-    return True

@@ -24,8 +24,9 @@ from labkit.pocket.node.hooks import run_hook
 from labkit.pocket.node.logs import LogFile
 from labkit.pocket.node.podstatus import ContainerRecord, State, now, waiting
 from labkit.pocket.node.probing import Prober
+from labkit.pocket.node.processes import Process, read
 from labkit.pocket.node.sessions import Attachment
-from labkit.pocket.node.spawner import Process, StartError, read
+from labkit.pocket.node.spawner import StartError
 from labkit.pocket.node.spec import ProcessSpec
 from labkit.pocket.node.volumes import VolumeError
 
@@ -104,31 +105,9 @@ class Container:
         return policy == "Always" or (policy == "OnFailure" and self.record.exit_code != 0)
 
     async def _provide(self) -> images.Image:
-        """The stand-in; while there is none, ErrImagePull and ImagePullBackOff take turns."""
-        backoff = Backoff()
-        reference = self.spec.get("image", "")
-        while True:
-            found = pulling.find(self.spec)
-            if isinstance(found, images.Image):
-                self.record.image_id = f"stand-in/{found.name}"
-                self.event("Normal", "Pulled", pulling.provided(self.spec, found))
-                return found
-            failed = time.monotonic()
-            if found.reason == "ErrImagePull":
-                self.event("Normal", "Pulling", f'Pulling image "{reference}"')
-                self.event("Warning", "Failed", f'Failed to pull image "{reference}": {found.message}')
-            else:
-                self.event("Warning", found.event or found.reason, found.message)
-            self.event("Warning", "Failed", f"Error: {found.reason}")
-            self._wait_state(found.reason, found.message)
-            backoff.tried(failed)
-            await asyncio.sleep(1.0)  # upstream shows the error until the next sync of the pod
-            if found.reason == "ErrImagePull":
-                message = f'Back-off pulling image "{reference}": ErrImagePull: {found.message}'
-                self.event("Normal", "BackOff", f'Back-off pulling image "{reference}"')
-                self.event("Warning", "Failed", "Error: ImagePullBackOff")
-                self._wait_state("ImagePullBackOff", message)
-            await asyncio.sleep(backoff.wait(failed, time.monotonic()))
+        image = await pulling.provide(self.spec, self.event, self._wait_state)
+        self.record.image_id = f"stand-in/{image.name}"
+        return image
 
     async def _wait_back_off(self) -> bool:
         """Wait before a restart as long as upstream would; False when the container is not to start any more."""

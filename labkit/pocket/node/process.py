@@ -24,6 +24,7 @@ from typing import NoReturn
 
 from labkit.pocket.images import Image, find, shims
 from labkit.pocket.node import linux, rootfs
+from labkit.pocket.node.machine import Machine
 from labkit.pocket.node.spec import ProcessSpec
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -54,7 +55,7 @@ class Channels:
     report: int
 
 
-def first(spec: ProcessSpec, channels: Channels, machine: rootfs.Machine, root: str) -> NoReturn:
+def first(spec: ProcessSpec, channels: Channels, machine: Machine, root: str) -> NoReturn:
     """Be the container's init. Call in a new PID namespace, in the pod's network, UTS and IPC namespaces."""
     with _reporting(channels):
         linux.unshare(linux.CLONE_NEWNS)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from labkit.pocket import images
+from labkit.pocket.node.backoff import Backoff
+
+Event = Callable[[str, str, str], None]
+_ERROR_SHOWN = 1.0  # seconds: upstream shows the error until it looks at the pod again
 
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
 _PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -67,3 +73,34 @@ def provided(container: Mapping[str, Any], image: images.Image) -> str:
     """The Pulled event's message, which says honestly what runs."""
     note = f" ({image.note})" if image.note else ""
     return f'Container image "{container["image"]}" is provided on this machine by a stand-in{note}'
+
+
+async def provide(
+    container: Mapping[str, Any], event: Event, wait: Callable[[str, str], None]
+) -> images.Image:
+    """Return the stand-in; while there is none, let ErrImagePull and ImagePullBackOff take turns, as upstream.
+
+    `event(type, reason, message)` records, `wait(reason, message)` sets the container's waiting state.
+    """
+    backoff = Backoff()
+    reference = container.get("image", "")
+    while True:
+        found = find(container)
+        if isinstance(found, images.Image):
+            event("Normal", "Pulled", provided(container, found))
+            return found
+        failed = time.monotonic()
+        if found.reason == "ErrImagePull":
+            event("Normal", "Pulling", f'Pulling image "{reference}"')
+            event("Warning", "Failed", f'Failed to pull image "{reference}": {found.message}')
+        else:
+            event("Warning", found.reason, found.message)
+        event("Warning", "Failed", f"Error: {found.reason}")
+        wait(found.reason, found.message)
+        backoff.tried(failed)
+        await asyncio.sleep(_ERROR_SHOWN)
+        if found.reason == "ErrImagePull":
+            event("Normal", "BackOff", f'Back-off pulling image "{reference}"')
+            event("Warning", "Failed", "Error: ImagePullBackOff")
+            wait("ImagePullBackOff", f'Back-off pulling image "{reference}": ErrImagePull: {found.message}')
+        await asyncio.sleep(backoff.wait(failed, time.monotonic()))

@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 
-from labkit.pocket.node.spawner import Process, read
+from labkit.pocket.node.processes import Process, read
 
 _CHUNKS_AT_MOST = 64
 

@@ -23,7 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from labkit.pocket.node import linux, process, rootfs
+from labkit.pocket.node import linux, process
+from labkit.pocket.node.machine import Machine
 from labkit.pocket.node.spec import ProcessSpec
 
 _OF_A_POD = (("net", linux.CLONE_NEWNET), ("uts", linux.CLONE_NEWUTS), ("ipc", linux.CLONE_NEWIPC))
@@ -87,7 +88,7 @@ class Zygote:
         self.control = control
         self.daemon = daemon
         self.root = f"{run}/root"
-        self.machine = rootfs.Machine(f"{run}/machine")
+        self.machine = Machine(f"{run}/machine")
         self.sandboxes: dict[str, Sandbox] = {}
         self.children: dict[int, int] = {}  # pid -> pidfd
         self.host = Sandbox(*(self._open(name) for name, _ in _OF_A_POD))

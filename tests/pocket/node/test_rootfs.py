@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from labkit.pocket.node import rootfs
+from labkit.pocket.node import machine, rootfs
 from labkit.pocket.node.spec import Bind, ProcessSpec, capability_mask
 
 
@@ -23,22 +23,22 @@ def test_a_volumes_target_cannot_lead_out_of_the_container(tmp_path: Path) -> No
 
 
 def test_only_outermost_trees_are_shown() -> None:
-    assert rootfs._outermost(["/usr/lib/x", "/home/me/env/lib", "/home/me/env", "/", "/opt/py", ""]) == [
+    assert machine._outermost(["/usr/lib/x", "/home/me/env/lib", "/home/me/env", "/", "/opt/py", ""]) == [
         "/home/me/env",
         "/opt/py",
     ]
 
 
 def test_only_directories_that_get_a_file_of_ours_are_opened() -> None:
-    machine = rootfs.Machine("/nowhere")
-    machine.trees = ["/usr"]
-    machine.links = {"/bin": "usr/bin"}
-    assert rootfs._to_open(machine, ["/usr/local/bin/probe", "/agnhost"]) == {
+    views = machine.Machine("/nowhere")
+    views.trees = ["/usr"]
+    views.links = {"/bin": "usr/bin"}
+    assert rootfs._to_open(views, ["/usr/local/bin/probe", "/agnhost"]) == {
         "/usr/local/bin",
         "/usr/local",
         "/usr",
     }
-    assert machine.real("/bin/sh") == "/usr/bin/sh"
+    assert views.real("/bin/sh") == "/usr/bin/sh"
 
 
 def test_a_spec_survives_the_journey() -> None:
