@@ -1,6 +1,11 @@
 """The Kubernetes API of the embedded cluster: one schema-driven mechanism for every kind.
 
-`Api` is for callers in this process, `serve` puts it on TLS sockets for kubectl and other clients.
+`Api` is for callers in this process; `labkit.pocket.api.server.serve` puts it on TLS sockets for kubectl and others.
+
+A request's way: `http` (paths, credentials, bodies, answers) → `Api` → `writing` (reading by `schema`, defaults and
+rules of `kinds`, `admission`, `ownership`) → `store` (SQLite, revisions, watches). What is served, its schemas, the
+columns of tables and the numbers of protobuf fields are data in `schemas/`, made by scripts/update_schemas.py. To
+serve a further kind: name it in that script's SERVED, run it, and write a module in `kinds` if it has behaviour.
 """
 
 from labkit.pocket.api.api import Api
