@@ -12,6 +12,7 @@ from labkit.cluster.cluster import Cluster
 from labkit.cluster.errors import ClusterError, NoSuchContext, NotALab
 
 from . import Finding, Progress, ProvidedCluster
+from .engine import container_engine
 
 _LAB_PREFIXES = (
     "kind-",
@@ -90,7 +91,13 @@ class ExistingProvider:
         try:
             context = read_context(self._kubeconfig)
         except NoSuchContext as problem:
-            return [Finding("a kubeconfig with a current context", False, str(problem))]
+            why = f"{problem}\nA cluster that kind makes would be one."
+            return [
+                Finding(
+                    "a kubeconfig with a current context", False, why, "kind create cluster --name labkit"
+                ),
+                container_engine(),
+            ]
         lab = self._allow_any or looks_like_a_lab(context)
         return [
             Finding("a kubeconfig with a current context", True, f"{context.name} at {context.server}"),
