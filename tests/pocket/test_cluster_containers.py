@@ -10,6 +10,7 @@ from tests.pocket.running import Room, reason_of, state_of
 
 pytestmark = pytest.mark.cluster
 
+PATCH = '[{"op": "replace", "path": "/data/a", "value": "changed"}, {"op": "remove", "path": "/data/b"}]'
 SLEEP = {"image": "busybox", "command": ["sleep", "1000"]}
 
 
@@ -134,6 +135,18 @@ def test_volumes_of_every_kind_are_files(room: Room) -> None:
     assert seen == "hello" + "sesame" + "files" + "hello" + "sesame" + "hello"
     room.run("files", "echo both > /volumes/shared/note")
     assert room.out("exec", "files", "-c", "d", "--", "cat", "/shared/note") == "both\n"
+
+
+def test_a_volume_follows_its_config_map(room: Room) -> None:
+    room.kubectl("create", "configmap", "page", "--from-literal=a=one", "--from-literal=b=two")
+    mount = {"volumeMounts": [{"name": "page", "mountPath": "/page"}]}
+    room.pod("reader", {**SLEEP, **mount}, volumes=[{"name": "page", "configMap": {"name": "page"}}])
+    room.ready("reader")
+    assert room.run("reader", "cat /page/*") == "onetwo"
+
+    room.kubectl("patch", "configmap", "page", "--type=json", "-p", PATCH)
+
+    assert room.run("reader", "cd /page; echo *; cat a") == "a\nchanged"
 
 
 def test_containers_of_a_pod_share_the_network(room: Room) -> None:

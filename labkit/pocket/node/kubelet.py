@@ -37,13 +37,27 @@ class Kubelet:
         """Follow the API's pods until cancelled. `register` comes first."""
         self._remove_old_logs()
         try:
-            async for kind, pod in self.context.api.watch("pods"):
-                if pod["spec"].get("nodeName") == self.context.node_name:
-                    self._news(kind, pod)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._follow_pods())
+                for resource in ("configmaps", "secrets"):
+                    group.create_task(self._follow_sources(resource))
         finally:
             for task in self._tasks.values():
                 task.cancel()
             await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+
+    async def _follow_pods(self) -> None:
+        async for kind, pod in self.context.api.watch("pods"):
+            if pod["spec"].get("nodeName") == self.context.node_name:
+                self._news(kind, pod)
+
+    async def _follow_sources(self, resource: str) -> None:
+        """Volumes show what ConfigMaps and Secrets hold now; a kubelet's do so within a minute."""
+        async for kind, obj in self.context.api.watch(resource):
+            if kind == "MODIFIED":
+                for life in self._lives.values():
+                    if life.namespace == obj["metadata"]["namespace"]:
+                        life.sandbox.refresh(resource, obj["metadata"]["name"])
 
     def _remove_old_logs(self) -> None:
         """The logs of pods that were removed while no daemon ran, or that a killed one could not remove."""

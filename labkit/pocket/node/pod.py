@@ -27,6 +27,7 @@ class PodLife:
         self.context = context
         self.pod = pod
         self.uid: str = pod["metadata"]["uid"]
+        self.namespace: str = pod["metadata"]["namespace"]
         self.key = f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
         self.address: str = pod.get("status", {}).get("podIP", "")
         self.containers: dict[str, Container] = {}

@@ -31,13 +31,14 @@ class PodSandbox:
         self._uid: str = pod["metadata"]["uid"]
         self._folder = context.run / "pods" / self._uid
         self._asked = False
+        self._volumes: Volumes | None = None
         self.netns: int | None = None
         self.address = ""
 
     async def make(self) -> Place:
         """Make everything, trying again until it works; events say what does not."""
         await self._until_it_works(self._connect, "FailedCreatePodSandBox")
-        volumes = Volumes(self._context, self._pod, self._folder / "volumes", self.address)
+        volumes = self._volumes = Volumes(self._context, self._pod, self._folder / "volumes", self.address)
 
         async def fill() -> None:
             volumes.make()
@@ -89,6 +90,16 @@ class PodSandbox:
             (etc / name).write_text(text)
             (etc / name).chmod(0o644)
         return tuple(Bind(str(etc / name), f"/etc/{name}") for name in texts)
+
+    def refresh(self, resource: str, name: str) -> None:
+        """A ConfigMap or Secret has changed: bring the files of the volumes that show it up to date."""
+        if self._volumes is not None and self._volumes.uses(resource, name):
+            try:
+                self._volumes.make()
+            except VolumeError as problem:
+                log.info(
+                    "a volume of pod %s keeps its old content: %s", self._pod["metadata"]["name"], problem
+                )
 
     async def drop(self) -> None:
         """Leave the network and let the namespaces go. Harmless when repeated, or when nothing was made."""

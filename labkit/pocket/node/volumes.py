@@ -40,6 +40,17 @@ class Volumes:
         for volume in self._pod["spec"].get("volumes") or []:
             self._make(volume)
 
+    def uses(self, resource: str, name: str) -> bool:
+        """Whether a volume shows this ConfigMap or Secret ("configmaps" or "secrets")."""
+        kind = "configMap" if resource == "configmaps" else "secret"
+        for volume in self._pod["spec"].get("volumes") or []:
+            if kind in volume and name in (volume[kind].get("name"), volume[kind].get("secretName")):
+                return True
+            parts = (volume.get("projected") or {}).get("sources") or []
+            if any(part.get(kind, {}).get("name") == name for part in parts):
+                return True
+        return False
+
     def binds(self, container: _Object) -> list[Bind]:
         """What a container mounts. Raises VolumeError for a mount of a volume that is not there."""
         found: list[Bind] = []
@@ -136,6 +147,9 @@ class Volumes:
             fresh.write_bytes(content)
             fresh.chmod(mode)
             fresh.replace(path)  # readers see the old or the new, never half
+        for path in folder.rglob("*"):
+            if path.is_file() and str(path.relative_to(folder)) not in files:
+                path.unlink()
 
     def remove(self) -> None:
         """Delete the directories."""
