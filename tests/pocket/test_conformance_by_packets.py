@@ -104,8 +104,13 @@ class Replay:
 
     def _services(self) -> list[tuple[str, str]]:
         """The Services with an address, as a table names them."""
-        found = [obj for obj in self._bench.api.list("services") if obj["spec"].get("clusterIP", "None") != "None"]
-        return [(f"service:{o['metadata']['namespace']}/{o['metadata']['name']}", o["spec"]["clusterIP"]) for o in found]
+        found = [
+            obj for obj in self._bench.api.list("services") if obj["spec"].get("clusterIP", "None") != "None"
+        ]
+        return [
+            (f"service:{o['metadata']['namespace']}/{o['metadata']['name']}", o["spec"]["clusterIP"])
+            for o in found
+        ]
 
     def _target_ports(self, protocol: str) -> set[tuple[int, str]]:
         """The ports behind Services."""
@@ -139,7 +144,9 @@ class Replay:
                 seen = prober.probe(different, quiet=0.5)
         finally:
             prober.close()
-        wrong = [f"{c}: expected {expected[c]}, packets {seen[c]}" for c in different if seen[c] != expected[c]]
+        wrong = [
+            f"{c}: expected {expected[c]}, packets {seen[c]}" for c in different if seen[c] != expected[c]
+        ]
         return wrong, len(expected)
 
 

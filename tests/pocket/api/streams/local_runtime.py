@@ -102,7 +102,10 @@ class LocalRuntime:
                     stderr=pipe,
                     start_new_session=True,
                 )
-        except FileNotFoundError as error:
+        except (
+            FileNotFoundError,
+            PermissionError,
+        ) as error:  # the latter for a PATH that an ordinary user may not read
             raise RuntimeFailure(
                 f'exec: "{command[0]}": executable file not found in $PATH: unknown'
             ) from error
