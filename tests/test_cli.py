@@ -160,6 +160,29 @@ def terminal(port: str, token: str, command: str) -> str:
         socket.close()
 
 
+def test_the_lab_opens_without_a_cluster_where_none_can_run_and_says_why(tmp_path: Path) -> None:
+    forbid = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+    command = ["unshare", "-Ur", "sh", "-c", forbid, "sh", str(LABKIT), "lab", "--no-browser"]
+    env = {k: v for k, v in os.environ.items() if k != "KUBECONFIG"}
+    env |= {"LABKIT_HOME": str(tmp_path), "HOME": str(tmp_path)}
+    log = tmp_path / "log"
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, env=env, stdin=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 60
+        while "/lab/tree/notebooks/00-find-your-way" not in log.read_text() and time.monotonic() < deadline:
+            if process.poll() is not None and "unshare" in log.read_text():
+                pytest.skip(f"no user namespace to try this in: {log.read_text().strip()}")
+            time.sleep(0.2)
+        text = log.read_text()
+        assert "user.max_user_namespaces" in text
+        assert "the lab works by the model alone" in text
+        assert "/lab/tree/notebooks/00-find-your-way" in text
+    finally:
+        process.terminate()
+        process.wait(15)
+
+
 @pytest.mark.cluster
 def test_the_lab_opens_with_a_cluster_and_its_second_start_is_quick(home: Path, tmp_path: Path) -> None:
     """`labkit lab` without a screen prints JupyterLab's address and leaves kubectl talking to the cluster."""

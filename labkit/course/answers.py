@@ -60,6 +60,11 @@ def judge_reply(step: Step, given: Reply | None, right: Reply) -> CheckResult:
             Status.NOT_ATTEMPTED,
             message=f'Nothing was answered yet. Write your reply into lab.answer("{step.id}", ...).',
         )
+    if not right:
+        message = (
+            "There is nothing to compare your answer with: what was asked for is not in this cluster now."
+        )
+        return _result(step, Status.CANNOT_CHECK, "nothing-to-compare", message)
     if given == right:
         return _result(step, Status.PASS, message=step.praise)
     known = next(
