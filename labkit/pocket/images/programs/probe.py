@@ -46,9 +46,15 @@ def main(argv: list[str]) -> int:
     except (ValueError, KeyError, TypeError) as problem:
         err(f"labkit-probe: the task is not as expected: {problem}")
         return 2
-    asyncio.run(_all(flows, limit, rule))
+    asyncio.run(_all_and_out(flows, limit, rule))
+    return 0
+
+
+async def _all_and_out(flows: list[Mapping[str, Any]], limit: float, rule: Mapping[str, float]) -> None:
+    await _all(flows, limit, rule)
     flush()
-    os._exit(0)  # a resolver thread may still be waiting for a name server that never answers
+    # Not by returning: the loop would wait for resolver threads, and they for a name server that never answers.
+    os._exit(0)
 
 
 async def _all(flows: list[Mapping[str, Any]], limit: float, rule: Mapping[str, float]) -> None:
