@@ -94,7 +94,7 @@ async def provide(
             event("Normal", "Pulling", f'Pulling image "{reference}"')
             event("Warning", "Failed", f'Failed to pull image "{reference}": {found.message}')
         else:
-            event("Warning", found.reason, found.message)
+            event("Warning", found.event or found.reason, found.message)
         event("Warning", "Failed", f"Error: {found.reason}")
         wait(found.reason, found.message)
         backoff.tried(failed)

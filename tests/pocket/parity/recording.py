@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 _MADE_UP = [
     (r"/tmp/(LIVE|MERGED)-\d+/", r"/tmp/\1/"),
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UID"),
-    (r"(current: |in record \(|in object meta: )\d+", r"\1RV"),
+    (r"(current: |in record \(|in object meta: )\d+(?![\da-f-])", r"\1RV"),
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", "TIME"),
     (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+ \+0000", "TIME"),
     (r"\b(kind-control-plane|pocket)\b", "NODE"),

@@ -15,7 +15,7 @@ from tests.pocket.parity.recording import assert_same, recording, settle
 LEFT_OUT = {
     "create-token", "get-field-selector-node", "api-versions", "get-raw-readyz", "version-json", "edit-change",
     "apply-prune-none", "auth-whoami", "selfsubjectreview", "unknown-command", "label-list", "log-missing-container",
-    "watch-rv-old", "get-yaml", "run-rm-fail",
+    "watch-rv-old", "get-yaml", "run-rm-fail", "get-raw", "patch-wrong-type",
 }  # fmt: skip
 EDITORS = {"edit-nochange": "true", "edit-bad": r"sed -i s/^kind:.*/kind:\ Foo/"}
 ROWS = {
