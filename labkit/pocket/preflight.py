@@ -206,7 +206,7 @@ def _seccomp(trial: Trial, read: Read) -> _Reason | None:
     )
     return why, (
         "docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
-        "--security-opt systempaths=unconfined --device /dev/net/tun ..."
+        "--security-opt systempaths=unconfined ..."
     )
 
 

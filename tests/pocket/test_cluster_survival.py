@@ -217,3 +217,41 @@ def test_an_ordinary_user_gets_the_same_cluster(machine: None) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         assert f"as {nobody.pw_uid} all well" in done.stdout
         assert processes_of(home) == []
+
+
+MASKED = """
+import sys
+sys.path[:0] = {path!r}
+from pathlib import Path
+from labkit.pocket import lifecycle
+from labkit.pocket.node import linux
+from tests.pocket.running import Room, RunningCluster
+linux.unshare(linux.CLONE_NEWNS)
+linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
+linux.bind("/proc/sys", "/proc/sys", read_only=True)
+linux.mount("tmpfs", "/proc/tty", "tmpfs", linux.MS_RDONLY)
+home = Path({home!r})
+lifecycle.up("masked", home=home)
+room = Room(RunningCluster("masked", home), "default")
+try:
+    for name in ("one", "two"):
+        room.pod(name, dict(args=["netexec", "--http-port=80"]))
+    room.ready("one")
+    room.ready("two")
+    address = room.get("pod", "two")["status"]["podIP"]
+    assert room.run("one", f"curl -s -m 3 http://{{address}}/hostname") == "two"
+    assert room.run("one", "cat /proc/self/comm") == "cat\\n"
+finally:
+    lifecycle.down("masked", home=home)
+print("all well")
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can hide parts of /proc, as a container engine does")
+def test_a_cluster_runs_where_a_container_engine_has_masked_proc(home: Path) -> None:
+    path = [str(Path(lifecycle.__file__).resolve().parents[2])]
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", MASKED.format(path=path, home=str(home))],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.stdout == "all well\n", done.stderr
