@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Awaitable, Callable
 from typing import cast
+
+from .console import flush
 
 Reply = Callable[[bytes, tuple[str, int]], bytes | None]
 
@@ -20,7 +23,7 @@ def run(
     that does nothing about SIGTERM would be deaf to it, and be killed half a minute later.
     """
 
-    async def body() -> int:
+    async def body() -> None:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[int] = loop.create_future()
 
@@ -36,9 +39,12 @@ def run(
         keep = await start(done)  # servers and transports live as long as this frame
         code = await done
         del keep
-        return code
+        flush()
+        # Not by returning: the loop would wait for threads that wait for a name server, until the pod's grace ends.
+        os._exit(code)
 
-    return asyncio.run(body())
+    asyncio.run(body())
+    return 0
 
 
 class _Responder(asyncio.DatagramProtocol):
