@@ -16,6 +16,7 @@ from labkit.course.steps import Chapter, Kind, Step
 from labkit.policy import Flow, World
 
 Say = Callable[[str], None]
+START_SECONDS = 30.0
 
 
 class Subject(Protocol):
@@ -73,6 +74,8 @@ def check_step(
         elif _untouched(chapter, step, progress, digest):
             checks = [_not_attempted(step)]
         else:
+            if cluster.live and _let_pods_start(step, cluster, say):
+                world = cluster.snapshot()
             flows = flows_to_probe(chapter, step, world)
             if prober is not None and flows:
                 say(f"Trying {len(flows)} connections on the cluster ...")
@@ -105,6 +108,47 @@ def check_step(
     )
     progress.record_result(chapter.id, step.id, result.to_dict())
     return result
+
+
+def _let_pods_start(step: Step, cluster: Any, say: Say) -> bool:
+    """Give pods that the step asks for the time to become ready; a pod that cannot start is not waited for."""
+    from labkit.cluster.errors import WaitTimeout
+
+    waited = False
+    for wanted in step.objects:
+        if (
+            not wanted.get("ready")
+            or cluster.get(wanted["kind"], wanted["name"], wanted.get("namespace")) is None
+        ):
+            continue
+        say(f"Waiting for {wanted['name']} to be ready ...")
+        waited = True
+        try:
+            cluster.wait(
+                wanted["kind"],
+                wanted["name"],
+                namespace=wanted.get("namespace"),
+                condition=_settled,
+                timeout=START_SECONDS,
+            )
+        except WaitTimeout:
+            pass  # the check says that it is not ready
+    return waited
+
+
+def _settled(pod: Mapping[str, Any]) -> bool:
+    """Ready, or stuck in a way that waiting does not mend."""
+    status = pod.get("status", {})
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", ()))
+    containers = status.get("containerStatuses", ())
+    stuck = {
+        "ErrImagePull",
+        "ImagePullBackOff",
+        "InvalidImageName",
+        "CrashLoopBackOff",
+        "CreateContainerConfigError",
+    }
+    return ready or any(c.get("state", {}).get("waiting", {}).get("reason") in stuck for c in containers)
 
 
 def current_digest(cluster: Subject, chapter: Chapter) -> str:

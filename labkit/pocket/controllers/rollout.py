@@ -29,17 +29,18 @@ NOT_COPIED = frozenset(
         "deprecated.deployment.rollback.to",
     }
 )
-_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
+_DIGITS = "456789bcdf"
 
 
 def template_hash(template: Obj, collisions: int) -> str:
     """What a ReplicaSet's name ends with: ten letters that depend on the pod template.
 
-    Upstream hashes the memory of a Go struct, so the letters cannot be the same; alphabet and length are.
+    Upstream hashes the memory of a Go struct, so the letters cannot be the same. Their set is: upstream writes a decimal
+    number in letters (apimachinery's rand.SafeEncodeString), which uses no more than these ten.
     """
     text = json.dumps([template, collisions], sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(text.encode()).digest()
-    return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:10])
+    return "".join(_DIGITS[byte % len(_DIGITS)] for byte in digest[:10])
 
 
 def without_hash(template: Obj) -> Obj:
