@@ -13,6 +13,7 @@ from labkit.pocket import controllers
 from labkit.pocket.api import Api, Store
 from labkit.pocket.api.server import serve
 from labkit.pocket.api.tokens import Tokens
+from labkit.pocket.errors import StartFailed
 from labkit.pocket.node.context import NODE_ADDRESS, Context
 from labkit.pocket.node.kubelet import Kubelet, register
 from labkit.pocket.node.network import PodNetwork
@@ -66,7 +67,10 @@ class PocketCluster:
             api=api, spawner=spawner, network=network, run=self._places.run, logs=self._places.logs, token=token,
             machine_resolv_conf=self._machine_resolv_conf,
         )  # fmt: skip
-        await network.start()
+        try:
+            await network.start()
+        except OSError as problem:
+            raise StartFailed("network", str(problem)) from problem
         kubelet = Kubelet(context)
         server = await serve(api, NodeRuntime(kubelet), pki, [self._listening, _inside()])
         port = self._listening.getsockname()[1]

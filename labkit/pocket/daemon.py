@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from labkit.pocket.errors import StartFailed
 from labkit.pocket.node import linux
 from labkit.pocket.places import Places
 
@@ -31,14 +32,6 @@ NAMESPACES = (
     | linux.CLONE_NEWUTS
     | linux.CLONE_NEWIPC
 )
-
-
-class StartFailed(Exception):  # noqa: N818
-    """The daemon cannot start; `stage` tells lifecycle which advice to give."""
-
-    def __init__(self, stage: str, message: str) -> None:
-        super().__init__(message)
-        self.stage = stage
 
 
 def main() -> None:
@@ -58,10 +51,7 @@ def main() -> None:
         sys.exit(1)
     except Exception as problem:
         log.exception("the cluster %s did not start, or ended by a mistake of ours", name)
-        stage = (
-            "network" if type(problem).__name__ == "NetlinkError" else "daemon"
-        )  # its module is heavy to import
-        _tell(report, {"error": stage, "message": f"{type(problem).__name__}: {problem}"})
+        _tell(report, {"error": "daemon", "message": f"{type(problem).__name__}: {problem}"})
         sys.exit(1)
 
 

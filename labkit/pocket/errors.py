@@ -23,3 +23,11 @@ class NoSuchCluster(PocketError):  # noqa: N818
     def __init__(self, name: str) -> None:
         super().__init__(f"There is no cluster called {name!r}.", fix=f"Start it with: labkit up {name}")
         self.name = name
+
+
+class StartFailed(Exception):  # noqa: N818
+    """A daemon cannot start; `stage` tells which advice to give. It never leaves the daemon's process."""
+
+    def __init__(self, stage: str, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from labkit.pocket.errors import StartFailed
 from labkit.pocket.places import default_home
 
 _TRIAL_SECONDS = 20
@@ -237,7 +238,7 @@ def _nftables(trial: Trial) -> Check:
     if trial.ok:
         return Check("nftables", True, what, "They were tried in a namespace, and work.")
     why = (
-        f"The kernel refused: {trial.message}. Its modules may not be loaded: an ordinary user's namespace "
+        f"The kernel here cannot do all of it: {trial.message}. Its modules may not be loaded: an ordinary user's namespace "
         "does not load them on every machine."
     )
     return Check("nftables", False, what, why, "sudo modprobe -a veth nf_tables nft_ct nft_nat nft_chain_nat")
@@ -267,7 +268,7 @@ def _enter() -> Trial:
         with tempfile.TemporaryDirectory() as folder:
             linux.mount("tmpfs", folder, "tmpfs")
             linux.umount(folder)
-    except daemon.StartFailed as problem:
+    except StartFailed as problem:
         return Trial(problem.stage, str(problem))
     except OSError as problem:
         return Trial("mount", str(problem))
@@ -275,23 +276,11 @@ def _enter() -> Trial:
 
 
 def _network() -> Trial:
-    """Links and packet rules; in a process that is inside."""
-    import asyncio
+    """Links and packet rules, each tried by itself; in a process that is inside."""
+    from labkit.pocket.node.network import missing_features
 
-    try:
-        asyncio.run(_try_network())
-    except OSError as problem:
-        return Trial("network", str(problem))
-    return Trial("")
-
-
-async def _try_network() -> None:
-    from labkit.pocket.api import Api, Store
-    from labkit.pocket.node.network import PodNetwork
-
-    network = PodNetwork(Api(Store()))
-    await network.start()  # the node's link, forwarding, and every table a cluster begins with
-    await network.close()
+    missing = missing_features()
+    return Trial("network", "it lacks " + ", ".join(missing)) if missing else Trial("")
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from labkit.pocket import daemon
-from labkit.pocket.daemon import StartFailed
+from labkit.pocket.errors import StartFailed
 from labkit.pocket.places import Places
 
 

@@ -23,6 +23,7 @@ class Process:
         self.stdin: asyncio.StreamWriter | None = None
         self.stdout: asyncio.StreamReader | None = None
         self.stderr: asyncio.StreamReader | None = None
+        self._reading: list[asyncio.ReadTransport] = []
         self._terminal: int | None = None
         self._has_terminal = False
 
@@ -55,10 +56,8 @@ class Process:
         """Close our ends of its streams. What it started and left behind gets SIGPIPE or a hang-up."""
         if self.stdin is not None:
             self.stdin.close()
-        for reader in (self.stdout, self.stderr):
-            transport = getattr(reader, "_transport", None)  # StreamReader has no public close
-            if transport is not None:
-                transport.close()
+        for transport in self._reading:
+            transport.close()
         if self._terminal is not None:
             os.close(self._terminal)
             self._terminal = None
@@ -106,21 +105,24 @@ class Pipes:
         if terminal is not None:
             process._terminal = os.dup(terminal)
             process._has_terminal = True
-            process.stdout = await _reader(terminal)
+            process.stdout = await _reader(process, terminal)
             if self.want_stdin:
                 process.stdin = await _writer(os.dup(terminal))
             return
         ours = list(self.ours)
         if self.want_stdin:
             process.stdin = await _writer(ours.pop(0))
-        process.stdout = await _reader(ours[0])
-        process.stderr = await _reader(ours[1])
+        process.stdout = await _reader(process, ours[0])
+        process.stderr = await _reader(process, ours[1])
 
 
-async def _reader(fd: int) -> asyncio.StreamReader:
+async def _reader(process: Process, fd: int) -> asyncio.StreamReader:
     reader = asyncio.StreamReader(limit=_STREAM_LIMIT)
     file = os.fdopen(fd, "rb", buffering=0)
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), file)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), file
+    )
+    process._reading.append(transport)
     return reader
 
 
