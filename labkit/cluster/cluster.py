@@ -22,7 +22,7 @@ from .writing import WRITE, Applied, Object, Objects, Writer, key_of
 Listed = list[Object]
 
 _PAGE = 500
-_SNAPSHOT = ("namespaces", "nodes", "pods", "services", "networkpolicies")
+_SNAPSHOT = ("namespaces", "nodes", "pods", "services", "endpointslices", "networkpolicies")
 
 
 class Cluster:
