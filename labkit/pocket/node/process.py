@@ -55,8 +55,12 @@ class Channels:
     report: int
 
 
-def first(spec: ProcessSpec, channels: Channels, machine: Machine, root: str) -> NoReturn:
-    """Be the container's init. Call in a new PID namespace, in the pod's network, UTS and IPC namespaces."""
+def first(memory: int, channels: Channels, machine: Machine, root: str) -> NoReturn:
+    """Be the container's init. Call in a new PID namespace, in the pod's network, UTS and IPC namespaces.
+
+    `memory` is the memory file with the spec, which only the program's process reads: the init touches as little memory
+    as it can, since what it touches is no longer shared with the zygote.
+    """
     with _reporting(channels):
         linux.unshare(linux.CLONE_NEWNS)
         linux.mount("none", "/", flags=linux.MS_REC | linux.MS_PRIVATE)
@@ -64,8 +68,9 @@ def first(spec: ProcessSpec, channels: Channels, machine: Machine, root: str) ->
     if child:
         _close()
         _be_init(child)
-    # The program's process makes the root: pivot_root moves the init with it, and the init stays small.
+    # pivot_root moves the init with it.
     with _reporting(channels):
+        spec = ProcessSpec.from_memory_file(memory)
         rootfs.build(machine, root, _image_files(find(spec.image)), spec.binds, read_only=spec.read_only_root)
     later(spec, channels)
 

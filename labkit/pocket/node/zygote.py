@@ -206,7 +206,7 @@ class Zygote:
 
     def _begin_container(self, sandbox: Sandbox, fds: list[int]) -> None:
         self._enter(sandbox)
-        process.first(ProcessSpec.from_memory_file(fds[0]), _channels(fds), self.machine, self.root)
+        process.first(fds[0], _channels(fds), self.machine, self.root)
 
     def _exec(self, request: dict[str, Any], fds: list[int]) -> tuple[dict[str, Any], list[int]]:
         """Start a process in the running container whose first process has this pid; descriptors as above."""
