@@ -27,6 +27,7 @@ from labkit.pocket.places import Places, default_home
 _START_SECONDS = 60.0
 _STOP_SECONDS = 10.0
 _ANSWER_SECONDS = 5.0
+_KEPT_VARIABLES = ("PATH", "HOME", "LANG", "LC_", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "PYTHON", "LABKIT_")
 _STAGES_OF_THE_MACHINE = ("unshare", "id-map", "capabilities", "network")
 
 
@@ -234,10 +235,15 @@ def _spawn(places: Places) -> dict[str, Any]:
 
 
 def _environment() -> dict[str, str]:
-    """The daemon's environment: with this labkit importable, from a checkout as well."""
+    """The daemon's environment: with this labkit importable, from a checkout as well, and without what is private.
+
+    A container can read the environment that its ancestors were started with (/proc/1/environ), so of the learner's own
+    variables only those go along that a Python needs.
+    """
     source = str(Path(__file__).resolve().parents[2])
     path = os.environ.get("PYTHONPATH")
-    return {**os.environ, "PYTHONPATH": source + (os.pathsep + path if path else "")}
+    kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT_VARIABLES)}
+    return {**kept, "PYTHONPATH": source + (os.pathsep + path if path else "")}
 
 
 def _answer(read: int) -> dict[str, Any]:

@@ -113,6 +113,18 @@ def test_stop_keeps_the_objects(home: Path) -> None:
     cluster.kubectl("get", "configmap", "kept")
 
 
+def test_the_learners_environment_stays_with_the_learner(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_TOKEN", "very-private")
+    lifecycle.up("discreet", home=home)
+    room = Room(RunningCluster("discreet", home), "default")
+    room.pod("one")
+    room.ready("one")
+
+    seen = room.run("one", "cat /proc/[0-9]*/environ", check=False)
+    assert "PATH=" in seen
+    assert "very-private" not in seen
+
+
 def test_two_clusters_live_side_by_side(home: Path) -> None:
     for name in ("left", "right"):
         lifecycle.up(name, home=home)
