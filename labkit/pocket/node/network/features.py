@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from labkit.pocket.node.network import expressions as ex
 from labkit.pocket.node.network import nft
-from labkit.pocket.node.network.links import Links, remove_link
+from labkit.pocket.node.network.links import Links, PodLink
 from labkit.pocket.node.network.namespaces import new_network_namespace
 from labkit.pocket.node.network.netlink import NETLINK_NETFILTER, Message, NetlinkSocket
 
@@ -52,9 +52,11 @@ def _no_link() -> bool:
         other = new_network_namespace()
         links = Links()
         try:
-            remove_link(links.attach(other, "192.0.2.1", "check"))
+            link = PodLink(other, "192.0.2.1", "check")
+            links.make(link).result()
+            links.remove(link).result()
         finally:
-            links.close()
+            links.close().result()
             os.close(other)
     except OSError:
         return True

@@ -1,9 +1,11 @@
-"""The netlink wire: attributes, messages and a socket that sends many requests at once and names the one
-that failed.
+"""nf_tables over netlink: the packing of attributes and messages, and a socket that sends a whole batch at once
+and names the message that failed.
 
-Written here rather than taken from pyroute2 for its time: one nftables rule takes 3 ms to encode there and
-some microseconds here, and the import alone takes as long as attaching a hundred pods. The tests read what
-this module writes with pyroute2's decoders.
+The socket is pyroute2's, used in its plain way: bytes out, bytes in, its marshal reads what the kernel refuses.
+The packing is our own, for time: a rule takes 3 ms to encode in pyroute2 and some microseconds here, and a
+policy must be enforced some milliseconds after it is written. Its request layer is not used either: that waits
+for an answer to each message on an event loop, while a batch of nf_tables is answered at once, inside `send`,
+by one acknowledgement or by its refusals. The tests read what this module packs with pyroute2's decoders.
 """
 
 from __future__ import annotations
@@ -15,20 +17,17 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-NETLINK_ROUTE = 0
 NETLINK_NETFILTER = 12
 
-F_REQUEST, F_MULTI, F_ACK, F_ECHO = 0x1, 0x2, 0x4, 0x8
+F_REQUEST, F_ACK = 0x1, 0x4
 F_DUMP = 0x300
-F_REPLACE, F_EXCL, F_CREATE, F_APPEND = 0x100, 0x200, 0x400, 0x800
+F_CREATE, F_APPEND = 0x400, 0x800
 F_NONREC = 0x100
 
 NLMSG_ERROR, NLMSG_DONE = 2, 3
 NLA_NESTED = 0x8000
 _NLA_TYPE_MASK = 0x3FFF
-_SOL_NETLINK, _NETLINK_CAP_ACK, _NETLINK_EXT_ACK = 270, 10, 11
-_NLM_F_CAPPED, _NLM_F_ACK_TLVS = 0x100, 0x200
-_NLMSGERR_ATTR_MSG, _NLMSGERR_ATTR_OFFS = 1, 2
+_SOL_NETLINK, _NETLINK_CAP_ACK = 270, 10
 
 _ATTRIBUTE = struct.Struct("=HH")
 _HEADER = struct.Struct("=IHHII")
@@ -41,10 +40,10 @@ class NetlinkError(OSError):
     """
 
     def __init__(self, code: int, what: str, hint: str = "") -> None:
-        """`code` is the positive errno."""
+        """`code` is the positive errno; a `hint` that only repeats its words is left out."""
         self.what = what
-        self.hint = hint
-        text = f"{what}: {os.strerror(code)}" + (f" ({hint})" if hint else "")
+        self.hint = "" if hint == os.strerror(code) else hint
+        text = f"{what}: {os.strerror(code)}" + (f" ({self.hint})" if self.hint else "")
         super().__init__(code, text)
 
 
@@ -74,11 +73,6 @@ def text(kind: int, value: str) -> bytes:
     return attribute(kind, value.encode() + b"\0")
 
 
-def u32(kind: int, value: int) -> bytes:
-    """A number in host order, as rtnetlink has them."""
-    return attribute(kind, struct.pack("=I", value))
-
-
 def be32(kind: int, value: int) -> bytes:
     """A number in network order, as nfnetlink has them."""
     return attribute(kind, struct.pack("!I", value))
@@ -104,19 +98,19 @@ class NetlinkSocket:
     """A netlink socket in the network namespace of the thread that makes it, and of no other ever after.
 
     The kernel answers inside `send`, so nothing here waits: all calls are synchronous and take microseconds.
+    Of one thread, as pyroute2's sockets are.
     """
 
-    def __init__(self, protocol: int) -> None:
-        """`protocol` is NETLINK_ROUTE or NETLINK_NETFILTER."""
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
-        self._socket.bind((0, 0))
-        # The largest batch is one send buffer; the kernel caps what we ask for at net.core.wmem_max (and
-        # doubles it).
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self.room = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - 4096
-        for option in (_NETLINK_CAP_ACK, _NETLINK_EXT_ACK):
-            self._socket.setsockopt(_SOL_NETLINK, option, 1)
+    def __init__(self, protocol: int = NETLINK_NETFILTER) -> None:
+        """`protocol` is the netlink family."""
+        from pyroute2.netlink.nlsocket import AsyncNetlinkSocket  # heavy: see `links`
+
+        self._socket = AsyncNetlinkSocket(family=protocol, ext_ack=True)
+        # A refusal need not repeat what was refused, it may be large.
+        self._socket.setsockopt(_SOL_NETLINK, _NETLINK_CAP_ACK, 1)
+        # The largest batch is one send buffer; the kernel caps what pyroute2 asks for at net.core.wmem_max
+        # (and doubles it).
+        self.room: int = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) - 4096
         self._sequence = 1
 
     def close(self) -> None:
@@ -134,7 +128,7 @@ class NetlinkSocket:
 
         Every message is confirmed, or with `confirm_last` the last but one only: enough for an nfnetlink
         batch, which ends with a message that older kernels do not confirm. Refusals come in either case.
-        Raises NetlinkError for the first (rtnetlink still carries out those after it; a batch is undone).
+        Raises NetlinkError for the first; a batch is undone.
         """
         asked = list(messages)
         if not asked:
@@ -149,13 +143,13 @@ class NetlinkSocket:
             parts.append(message.body)
         self._socket.send(b"".join(parts))
         failure: NetlinkError | None = None
-        for kind, flags, sequence, body in self._answers():
+        for answer in self._answers():
+            kind, _, sequence, _ = _header(answer)
             if kind != NLMSG_ERROR or not first <= sequence < first + len(asked):
                 continue
             confirmed.discard(sequence - first)
-            code = -struct.unpack_from("=i", body)[0]
-            if code and failure is None:
-                failure = NetlinkError(code, asked[sequence - first].what, _hint(flags, body))
+            if failure is None:
+                failure = self._refusal(answer, asked[sequence - first])
         if failure is not None:
             raise failure
         if confirmed:
@@ -171,18 +165,17 @@ class NetlinkSocket:
         )
         found: list[tuple[int, bytes]] = []
         while True:
-            data = self._socket.recv(1 << 18)
-            for kind, flags, number, body in _split(data):
+            for answer in _split(self._socket.recv(1 << 18)):
+                kind, _, number, _ = _header(answer)
                 if number != sequence:
                     continue
                 if kind == NLMSG_DONE:
                     return found
-                if kind == NLMSG_ERROR:
-                    code = -struct.unpack_from("=i", body)[0]
-                    raise NetlinkError(code, message.what, _hint(flags, body))
-                found.append((kind, body))
+                if kind == NLMSG_ERROR and (refusal := self._refusal(answer, message)):
+                    raise refusal
+                found.append((kind, answer[16:]))
 
-    def _answers(self) -> Iterator[tuple[int, int, int, bytes]]:
+    def _answers(self) -> Iterator[bytes]:
         while True:
             try:
                 data = self._socket.recv(1 << 18, socket.MSG_DONTWAIT)
@@ -190,22 +183,26 @@ class NetlinkSocket:
                 return
             yield from _split(data)
 
+    def _refusal(self, answer: bytes, message: Message) -> NetlinkError | None:
+        """What an acknowledgement refuses; None if it confirms."""
+        for read in self._socket.marshal.parse(answer):
+            if (error := read["header"]["error"]) is not None:
+                code, hint = error.args[0], error.args[1]
+                return NetlinkError(code, message.what, hint or "")
+        return None
 
-def _split(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+
+def _header(answer: bytes) -> tuple[int, int, int, int]:
+    """Type, flags, sequence number and port of a message."""
+    _, kind, flags, sequence, port = _HEADER.unpack_from(answer)
+    return kind, flags, sequence, port
+
+
+def _split(data: bytes) -> Iterator[bytes]:
     offset = 0
     while offset + 16 <= len(data):
-        length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
+        (length,) = struct.unpack_from("=I", data, offset)
         if length < 16:
             return
-        yield kind, flags, sequence, data[offset + 16 : offset + length]
+        yield data[offset : offset + length]
         offset += (length + 3) & ~3
-
-
-def _hint(flags: int, body: bytes) -> str:
-    """The extended acknowledgement's words, which follow the error and the header of the request."""
-    if not flags & _NLM_F_ACK_TLVS:
-        return ""
-    skip = 4 + 16
-    if not flags & _NLM_F_CAPPED:
-        skip += struct.unpack_from("=I", body, 4)[0] - 16
-    return table(body[skip:]).get(_NLMSGERR_ATTR_MSG, b"").rstrip(b"\0").decode(errors="replace")

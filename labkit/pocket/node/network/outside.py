@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from labkit.pocket.node.network.links import Links, remove_link
+from labkit.pocket.node.network.links import Links, PodLink
 from labkit.pocket.node.network.namespaces import new_network_namespace
 
 
@@ -15,21 +15,22 @@ class Outside:
 
     address: str
     netns_fd: int
-    index: int
+    link: PodLink
 
     @classmethod
     def make(cls, links: Links, address: str) -> Outside:
         """Make the host's namespace and link; it answers at its address when this returns."""
         netns_fd = new_network_namespace()
+        link = PodLink(netns_fd, address, f"outside {address}")
         try:
-            index = links.attach(netns_fd, address, f"outside {address}")
-            links.up(index, netns_fd, address)
+            links.connect(link).result()
         except BaseException:
+            links.remove(link).result()
             os.close(netns_fd)
             raise
-        return cls(address, netns_fd, index)
+        return cls(address, netns_fd, link)
 
-    def remove(self) -> None:
+    def remove(self, links: Links) -> None:
         """Remove its link and let go of its namespace."""
-        remove_link(self.index)
+        links.remove(self.link).result()
         os.close(self.netns_fd)

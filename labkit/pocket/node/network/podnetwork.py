@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +14,15 @@ from labkit.pocket.api.errors import ApiError
 from labkit.pocket.node.network import servicerules
 from labkit.pocket.node.network.addresses import AddressPool
 from labkit.pocket.node.network.clusterview import POLICIES, WATCHED, ClusterView, Key, Touched, key_of
-from labkit.pocket.node.network.conntrack import forget_stale
+from labkit.pocket.node.network.conntrack import forget, lost_endpoints
 from labkit.pocket.node.network.features import missing_features
-from labkit.pocket.node.network.links import LINK_ADDRESS, Links, remove_link
+from labkit.pocket.node.network.links import LINK_ADDRESS, Links, PodLink
 from labkit.pocket.node.network.netlink import NETLINK_NETFILTER, NetlinkError, NetlinkSocket
 from labkit.pocket.node.network.outside import Outside
 from labkit.pocket.node.network.peersets import Member
 from labkit.pocket.node.network.policyrules import PolicyRules
 from labkit.pocket.node.network.ruleset import Ruleset, changes, commit
-from labkit.pocket.node.network.servicerules import ServicePort
+from labkit.pocket.node.network.servicerules import ServicePort, Target
 from labkit.pocket.node.network.text import pod_rules
 
 if TYPE_CHECKING:
@@ -55,15 +56,15 @@ class PodAddress:
 class _Attachment:
     key: Key
     member: Member
-    index: int
+    link: PodLink
 
 
 class PodNetwork:
     """One node's network. Make it, and call it, in the node's network namespace and on the event loop.
 
     `start` takes the node's address and installs what the API holds; `run` follows the API until it is
-    cancelled. Kernel work is a few netlink messages, answered at once: nothing here blocks the loop for
-    longer than a millisecond or two.
+    cancelled. Rules are a few netlink messages, answered at once: nothing here blocks the loop for longer
+    than a millisecond or two. Links are made by a thread of their own (`links`).
     """
 
     def __init__(
@@ -85,7 +86,8 @@ class PodNetwork:
         self._touched = Touched.NOTHING
         self._scheduled = False
         self._announce: dict[Key, tuple[float, dict[str, Any]]] = {}
-        self._links: Links | None = None
+        self._links: Links | None = Links()  # at once: it has pyroute2 to import
+        self._forgetting: set[asyncio.Task[None]] = set()
         self._netfilter: NetlinkSocket | None = None
 
     async def start(self) -> None:
@@ -101,9 +103,10 @@ class PodNetwork:
             raise
 
     async def _start(self) -> None:
-        self._links = Links()
+        if self._links is None:
+            raise RuntimeError("the pod network is closed")
+        await asyncio.wrap_future(self._links.start(self._node_address))
         self._netfilter = NetlinkSocket(NETLINK_NETFILTER)
-        self._links.start(self._node_address)
         for resource in WATCHED:
             self._watches[resource] = self._api.watch(resource)
             self._view.refresh(resource, self._api.list(resource))
@@ -126,11 +129,13 @@ class PodNetwork:
         self._watches.clear()
         for outside in list(self._outside.values()):
             self.remove_outside(outside)
-        if self._links is not None:
-            self._links.close()
+        await asyncio.gather(*self._forgetting, return_exceptions=True)
+        links, self._links = self._links, None
+        if links is not None:
+            await asyncio.wrap_future(links.close())
         if self._netfilter is not None:
             self._netfilter.close()
-        self._links = self._netfilter = None
+            self._netfilter = None
 
     # ---- pods ----------------------------------------------------------------------------------------------
 
@@ -149,23 +154,26 @@ class PodNetwork:
         for resource in (POLICIES, "namespaces"):
             self._touched |= self._view.refresh(resource, self._api.list(resource))
         self._view.update("pods", "MODIFIED", pod)
-        address = self._pool.take()
-        index = 0
+        seen = self._view.pods[namespace, name]
+        link = PodLink(netns_fd, self._pool.take(), pod_key)
+        member = Member(
+            namespace, name, tuple(sorted(seen.labels.items())), seen.ports, link.address, not seen.ended
+        )
+        attachment = self._attached[uid] = _Attachment((namespace, name), member, link)
+        self._touched |= Touched.POLICY
         try:
-            index = links.attach(netns_fd, address, pod_key)
-            member = self._member((namespace, name), address)
-            self._attached[uid] = _Attachment((namespace, name), member, index)
-            self._touched |= Touched.POLICY
             self._apply()
-            links.up(index, netns_fd, address)
+            await asyncio.wrap_future(links.connect(link))
+            if self._attached.get(uid) is not attachment:
+                raise NetlinkError(
+                    errno.ENODEV, f"make the link of {pod_key}", "it was disconnected meanwhile"
+                )
         except BaseException:
-            self._attached.pop(uid, None)
-            if index:
-                remove_link(index)
-            self._pool.release(address)
-            self._touch(Touched.POLICY)
+            # If we are cancelled the worker goes on, and removes the link when it has made it.
+            if self._attached.get(uid) is attachment:
+                await asyncio.shield(self.detach(uid))
             raise
-        return PodAddress(address, LINK_ADDRESS, f"veth{index}")
+        return PodAddress(link.address, LINK_ADDRESS, link.name)
 
     async def detach(self, uid: str) -> None:
         """Disconnect a pod; nothing happens if it is not connected. Its address rests before another pod
@@ -177,8 +185,9 @@ class PodNetwork:
         # Its processes may still run: its policies stay until its link is gone.
         self._leaving.append(attachment)
         try:
-            # The kernel waits for packets in flight here, some 20 ms: not on the loop.
-            await asyncio.to_thread(remove_link, attachment.index)
+            if self._links is not None:
+                # Whoever waits may be cancelled; the link goes all the same.
+                await asyncio.shield(asyncio.wrap_future(self._links.remove(attachment.link)))
         except NetlinkError:
             log.exception("the link of pod %s/%s could not be removed", *attachment.key)
         finally:
@@ -214,8 +223,8 @@ class PodNetwork:
 
     def remove_outside(self, host: Outside) -> None:
         """Remove such a host."""
-        if self._outside.pop(host.address, None) is not None:
-            host.remove()
+        if self._outside.pop(host.address, None) is not None and self._links is not None:
+            host.remove(self._links)
 
     # ---- following the API ---------------------------------------------------------------------------------
 
@@ -282,11 +291,16 @@ class PodNetwork:
         self._service_table = wanted
         previous, self._ports = self._ports, ports
         log.debug("services: %d messages in %.1f ms", count, 1e3 * (time.perf_counter() - started))
-        forget_stale(netfilter, previous, ports)
+        if lost := lost_endpoints(previous, ports):
+            task = asyncio.create_task(self._forget(lost))
+            self._forgetting.add(task)
+            task.add_done_callback(self._forgetting.discard)
 
-    def _member(self, key: Key, address: str) -> Member:
-        pod = self._view.pods[key]
-        return Member(*key, tuple(sorted(pod.labels.items())), pod.ports, address, not pod.ended)
+    async def _forget(self, lost: Mapping[Target, frozenset[Target]]) -> None:
+        try:
+            await asyncio.to_thread(forget, lost)
+        except OSError:
+            log.exception("stale UDP connections stay until they time out")
 
     def _refreshed(self, attachment: _Attachment) -> Member:
         """A connected pod as the API has it; as it was last, if the API has let go of it already."""

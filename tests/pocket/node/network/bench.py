@@ -285,9 +285,12 @@ class Bench:
         )
 
     async def settle(self) -> None:
-        """Let the network take in what has been written: a few turns of the loop, no time."""
+        """Let the network take in what has been written: a few turns of the loop, and no time but that of
+        forgetting a Service's old UDP connections.
+        """
         for _ in range(6):
             await asyncio.sleep(0)
+        await asyncio.gather(*self.network._forgetting)
 
     # Packets
 

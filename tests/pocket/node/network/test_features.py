@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterable
 
 import pytest
+from pyroute2 import AsyncIPRoute
 
 from labkit.pocket.node.network import KernelLacksFeatures, NetlinkError, PodNetwork, missing_features
 from labkit.pocket.node.network.netlink import Message, NetlinkSocket
@@ -37,9 +38,7 @@ async def test_what_is_missing_is_named_with_the_option_it_is_built_with(bench: 
     bench.service("x/web", "10.96.0.50", [{"port": 80, "targetPort": 8080}], selector={"a": "b"})
     bench.endpoints("x/web", [("", 8080, "TCP")], ["10.244.0.99"])
     await bench.network.close()
-    (index,) = [number for number, name in socket.if_nameindex() if name == "eth0"]
-    from labkit.pocket.node.network.links import remove_link
-
-    remove_link(index)
+    async with AsyncIPRoute() as route:
+        await route.link("del", ifname="eth0")
     with pytest.raises(KernelLacksFeatures, match="this kernel lacks sending Services to endpoints"):
         await PodNetwork(bench.api).start()
