@@ -1,8 +1,7 @@
 """Run the tests: groups side by side, each with its own log, and one summary at the end.
 
-`python scripts/run_tests.py [GROUP ...]`: lint, unit, cluster, notebooks, browser; `all` (the default)
-is all of them. Groups that need
-what this machine lacks (user namespaces, a browser) skip, and the summary says loudly what was skipped and why.
+`python scripts/run_tests.py [GROUP ...]`: lint, unit, cluster, notebooks, browser; `all` (the default) is all of them.
+Groups that need what this machine lacks (user namespaces, a browser) skip, and the summary says loudly what and why.
 """
 
 from __future__ import annotations
