@@ -32,12 +32,9 @@ def run(*arguments: str, home: Path, **environment: str) -> subprocess.Completed
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    from labkit.pocket import lifecycle, preflight
+def home(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    from labkit.pocket import lifecycle
 
-    blocked = [check for check in preflight.checks() if not check.ok]
-    if blocked:
-        pytest.skip(f"this machine can run no pocket cluster: {blocked[0].what}")
     folder = tmp_path_factory.mktemp("home")
     yield folder
     for cluster in lifecycle.list_clusters(folder):

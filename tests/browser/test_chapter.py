@@ -29,12 +29,9 @@ class Classroom:
 
 
 @pytest.fixture(scope="module")
-def classroom(tmp_path_factory: pytest.TempPathFactory, chromium: Any) -> Iterator[Classroom]:
-    from labkit.pocket import lifecycle, preflight
+def classroom(machine: None, tmp_path_factory: pytest.TempPathFactory, chromium: Any) -> Iterator[Classroom]:
+    from labkit.pocket import lifecycle
 
-    blocked = [check for check in preflight.checks() if not check.ok]
-    if blocked:
-        pytest.skip(f"this machine can run no pocket cluster: {blocked[0].what}")
     folder = tmp_path_factory.mktemp("chapter")
     home = folder / "home"
     info = lifecycle.up("browser", home=home)

@@ -61,12 +61,9 @@ def read(path: Path) -> Any:
 
 
 @pytest.fixture(scope="session")
-def classroom(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Classroom]:
-    from labkit.pocket import lifecycle, preflight
+def classroom(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Classroom]:
+    from labkit.pocket import lifecycle
 
-    blocked = [check for check in preflight.checks() if not check.ok]
-    if blocked:
-        pytest.skip(f"this machine can run no pocket cluster: {blocked[0].what}")
     home = tmp_path_factory.mktemp("classroom")
     info = lifecycle.up("notebooks", home=home)
     try:

@@ -9,17 +9,9 @@ import pytest
 
 from labkit.pocket import lifecycle
 from labkit.pocket.errors import NoSuchCluster
-from tests.pocket.running import Room, RunningCluster, unsupported
+from tests.pocket.running import Room, RunningCluster
 
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="session")
-def machine() -> None:
-    """Skips, and says why, where no cluster can run."""
-    why = unsupported()
-    if why:
-        pytest.skip(why)
 
 
 @pytest.fixture(scope="session")
