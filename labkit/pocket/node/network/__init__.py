@@ -3,12 +3,12 @@
 From the top down: `podnetwork` follows the API (`clusterview`) and owns what has a life. `policyrules`
 (with `peersets`) and `servicerules` say what should be in the kernel, as plain data (`ruleset`), whose
 difference to what is there goes out as messages (`nft`, `expressions`) over a socket (`netlink`). `links`
-has the links made by a thread (`rtnetlink`), `conntrack` forgets connections, `outside` makes hosts beyond
+says what links look like and `rtnetlink` makes them, `conntrack` forgets connections, `outside` makes hosts beyond
 the cluster, `features` tells what a kernel lacks. The way back, from the kernel to words for people, is
 `readback`, `meaning`, `text`.
 
 All netlink goes through pyroute2; only the messages of nf_tables are packed here, for time (`netlink`).
-Nothing imports pyroute2 at the top except `rtnetlink`, which a thread imports.
+It is imported when it is needed first: only `rtnetlink` names it at its top.
 """
 
 from labkit.pocket.node.network.addresses import AddressesExhausted

@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from labkit.pocket.node.network import expressions as ex
 from labkit.pocket.node.network import nft
-from labkit.pocket.node.network.links import Links, PodLink
 from labkit.pocket.node.network.namespaces import new_network_namespace
 from labkit.pocket.node.network.netlink import NETLINK_NETFILTER, Message, NetlinkSocket
 
@@ -48,15 +47,13 @@ def _no_rule(
 
 
 def _no_link() -> bool:
+    from labkit.pocket.node.network.rtnetlink import try_link
+
     try:
         other = new_network_namespace()
-        links = Links()
         try:
-            link = PodLink(other, "192.0.2.1", "check")
-            links.make(link).result()
-            links.remove(link).result()
+            try_link(other)
         finally:
-            links.close().result()
             os.close(other)
     except OSError:
         return True

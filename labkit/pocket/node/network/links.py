@@ -1,30 +1,25 @@
-"""The links of the node and its pods, and the thread that makes and removes them.
+"""The links of the node and its pods: what they look like, and who makes them.
 
 The layout is point to point: the node's end of each pod's veth pair has the same link address, and there is
 a /32 route to each pod. There is no bridge, so every packet between two pods passes the node's forward
 hook.
 
-All rtnetlink is done by one worker thread (`rtnetlink`, through pyroute2): the kernel holds one lock for it, for
-some 20 ms when it removes a link, and the event loop is not to wait for that. One thread also means one order:
-what is asked for later happens later. pyroute2 is imported in that thread, at once, while the cluster goes on
-starting.
+The work is `rtnetlink`'s, through pyroute2, which is imported when it is needed first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+import asyncio
+import importlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from labkit.pocket.node.network.rtnetlink import NodeLinks
+    from labkit.pocket.node.network.rtnetlink import Links
 
 LINK_ADDRESS = "10.9.255.1"
 """The node's end of every pod's link; the pod's default gateway."""
 LINK_HARDWARE_ADDRESS = "ee:ee:ee:ee:ee:ee"
-
-_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -44,46 +39,9 @@ class PodLink:
         return f"veth{self.index}"
 
 
-class Links:
-    """The links of one node; make it in the node's network namespace. What is asked for is done in order.
+async def open_links() -> Links:
+    """The links of the node whose network namespace this is. pyroute2 is imported in a thread: the loop goes on."""
+    await asyncio.to_thread(importlib.import_module, "labkit.pocket.node.network.rtnetlink")
+    from labkit.pocket.node.network.rtnetlink import Links
 
-    Futures are concurrent.futures': `asyncio.wrap_future` awaits one. They raise NetlinkError.
-    """
-
-    def __init__(self) -> None:
-        """Starts the worker, which opens its sockets."""
-        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="links")
-        self._node: Future[NodeLinks] = self._worker.submit(_open)
-
-    def close(self) -> Future[None]:
-        """Close the sockets when all that was asked for is done; the links stay for as long as their
-        namespaces.
-        """
-        done = self._do(lambda node: node.close())
-        self._worker.shutdown(wait=False)
-        return done
-
-    def start(self, node_address: str) -> Future[None]:
-        """Set up what the node itself has."""
-        return self._do(lambda node: node.start(node_address))
-
-    def connect(self, link: PodLink) -> Future[None]:
-        """Make a link and set it up; packets flow when this is done."""
-        return self._do(lambda node: node.connect(link))
-
-    def make(self, link: PodLink) -> Future[None]:
-        """Make a link, and leave it down."""
-        return self._do(lambda node: node.make(link))
-
-    def remove(self, link: PodLink) -> Future[None]:
-        """Remove a link, whether it was made or not."""
-        return self._do(lambda node: node.remove(link))
-
-    def _do(self, work: Callable[[NodeLinks], _T]) -> Future[_T]:
-        return self._worker.submit(lambda: work(self._node.result()))
-
-
-def _open() -> NodeLinks:
-    from labkit.pocket.node.network.rtnetlink import NodeLinks
-
-    return NodeLinks()
+    return Links()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from labkit.pocket.node.network.links import Links, PodLink
+from labkit.pocket.node.network.links import PodLink
 from labkit.pocket.node.network.namespaces import new_network_namespace
+
+if TYPE_CHECKING:
+    from labkit.pocket.node.network.rtnetlink import Links
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,14 +27,20 @@ class Outside:
         netns_fd = new_network_namespace()
         link = PodLink(netns_fd, address, f"outside {address}")
         try:
-            links.connect(link).result()
+            links.connect_now(link)
         except BaseException:
-            links.remove(link).result()
+            _remove(link)
             os.close(netns_fd)
             raise
         return cls(address, netns_fd, link)
 
-    def remove(self, links: Links) -> None:
+    def remove(self) -> None:
         """Remove its link and let go of its namespace."""
-        links.remove(self.link).result()
+        _remove(self.link)
         os.close(self.netns_fd)
+
+
+def _remove(link: PodLink) -> None:
+    from labkit.pocket.node.network.rtnetlink import remove_now
+
+    remove_now(link)

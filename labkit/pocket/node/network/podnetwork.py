@@ -16,7 +16,7 @@ from labkit.pocket.node.network.addresses import AddressPool
 from labkit.pocket.node.network.clusterview import POLICIES, WATCHED, ClusterView, Key, Touched, key_of
 from labkit.pocket.node.network.conntrack import forget, lost_endpoints
 from labkit.pocket.node.network.features import missing_features
-from labkit.pocket.node.network.links import LINK_ADDRESS, Links, PodLink
+from labkit.pocket.node.network.links import LINK_ADDRESS, PodLink, open_links
 from labkit.pocket.node.network.netlink import NETLINK_NETFILTER, NetlinkError, NetlinkSocket
 from labkit.pocket.node.network.outside import Outside
 from labkit.pocket.node.network.peersets import Member
@@ -27,6 +27,7 @@ from labkit.pocket.node.network.text import pod_rules
 
 if TYPE_CHECKING:
     from labkit.pocket.api import Api, Watch
+    from labkit.pocket.node.network.rtnetlink import Links
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +64,8 @@ class PodNetwork:
     """One node's network. Make it, and call it, in the node's network namespace and on the event loop.
 
     `start` takes the node's address and installs what the API holds; `run` follows the API until it is
-    cancelled. Rules are a few netlink messages, answered at once: nothing here blocks the loop for longer
-    than a millisecond or two. Links are made by a thread of their own (`links`).
+    cancelled. Kernel work is a few netlink messages, answered at once: nothing here blocks the loop for
+    longer than a millisecond or two.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class PodNetwork:
         self._touched = Touched.NOTHING
         self._scheduled = False
         self._announce: dict[Key, tuple[float, dict[str, Any]]] = {}
-        self._links: Links | None = Links()  # at once: it has pyroute2 to import
+        self._links: Links | None = None
         self._forgetting: set[asyncio.Task[None]] = set()
         self._netfilter: NetlinkSocket | None = None
 
@@ -103,9 +104,8 @@ class PodNetwork:
             raise
 
     async def _start(self) -> None:
-        if self._links is None:
-            raise RuntimeError("the pod network is closed")
-        await asyncio.wrap_future(self._links.start(self._node_address))
+        self._links = await open_links()
+        await self._links.start(self._node_address)
         self._netfilter = NetlinkSocket(NETLINK_NETFILTER)
         for resource in WATCHED:
             self._watches[resource] = self._api.watch(resource)
@@ -130,12 +130,11 @@ class PodNetwork:
         for outside in list(self._outside.values()):
             self.remove_outside(outside)
         await asyncio.gather(*self._forgetting, return_exceptions=True)
-        links, self._links = self._links, None
-        if links is not None:
-            await asyncio.wrap_future(links.close())
+        if self._links is not None:
+            self._links.close()
         if self._netfilter is not None:
             self._netfilter.close()
-            self._netfilter = None
+        self._links = self._netfilter = None
 
     # ---- pods ----------------------------------------------------------------------------------------------
 
@@ -163,13 +162,12 @@ class PodNetwork:
         self._touched |= Touched.POLICY
         try:
             self._apply()
-            await asyncio.wrap_future(links.connect(link))
+            await links.connect(link)
             if self._attached.get(uid) is not attachment:
                 raise NetlinkError(
                     errno.ENODEV, f"make the link of {pod_key}", "it was disconnected meanwhile"
                 )
         except BaseException:
-            # If we are cancelled the worker goes on, and removes the link when it has made it.
             if self._attached.get(uid) is attachment:
                 await asyncio.shield(self.detach(uid))
             raise
@@ -186,8 +184,7 @@ class PodNetwork:
         self._leaving.append(attachment)
         try:
             if self._links is not None:
-                # Whoever waits may be cancelled; the link goes all the same.
-                await asyncio.shield(asyncio.wrap_future(self._links.remove(attachment.link)))
+                await self._links.remove(attachment.link)
         except NetlinkError:
             log.exception("the link of pod %s/%s could not be removed", *attachment.key)
         finally:
@@ -223,8 +220,8 @@ class PodNetwork:
 
     def remove_outside(self, host: Outside) -> None:
         """Remove such a host."""
-        if self._outside.pop(host.address, None) is not None and self._links is not None:
-            host.remove(self._links)
+        if self._outside.pop(host.address, None) is not None:
+            host.remove()
 
     # ---- following the API ---------------------------------------------------------------------------------
 

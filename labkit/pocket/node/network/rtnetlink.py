@@ -1,24 +1,28 @@
 """Links, addresses, neighbours and routes of the node and its pods, asked of the kernel through pyroute2.
 
-For the worker thread of `links` alone, which is where this module is imported: it takes pyroute2 with it, a
-tenth of a second of work, and the objects here belong to the thread that makes them.
+Only `links` imports this module, when the first links are to be made: it takes pyroute2 with it, a tenth of a
+second of work. Requests are awaited on the event loop: in a thread they take twice the work, since each of
+their many small steps changes threads. Removing a link is the one request that has a thread, because the
+kernel takes some 20 ms for it.
 """
 
 from __future__ import annotations
 
 import array
+import asyncio
 import errno
 import fcntl
 import itertools
 import logging
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from pyroute2 import IPRoute
+from pyroute2 import AsyncIPRoute, IPRoute
 from pyroute2.netlink import NLM_F_ACK, NLM_F_REQUEST, nla, nlmsg
 from pyroute2.netlink import exceptions as pyroute2_exceptions
 from pyroute2.netlink.rtnl import RTM_NEWLINK
@@ -30,6 +34,7 @@ from labkit.pocket.node.network.netlink import NetlinkError
 
 log = logging.getLogger(__name__)
 
+_KERNEL_HAS_IPV6 = Path("/proc/sys/net/ipv6").exists()
 _LOOPBACK = 1
 _ADDR_GEN_MODE_NONE = 1
 _SIOCETHTOOL, _ETHTOOL_GLINK = 0x8946, 0x0A
@@ -76,33 +81,28 @@ class _Namespace:
     """Requests in one network namespace: that in which it is made. Raises NetlinkError, with words."""
 
     def __init__(self) -> None:
-        self._route = IPRoute(ext_ack=True)
+        """Make it on the event loop."""
+        self._route = AsyncIPRoute(ext_ack=True)
+        self._route.fileno()  # now and not with the first request: the socket is made here
 
     def close(self) -> None:
         self._route.close()
 
-    def __enter__(self) -> _Namespace:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def make_pair(self, what: str, index: int, name: str, peer: dict[str, Any], **attributes: Any) -> None:
+    async def make_pair(
+        self, what: str, index: int, name: str, peer: dict[str, Any], **attributes: Any
+    ) -> None:
         """Make a veth pair, both ends down. `peer` is the other end: its index and attributes."""
         with _as_ours(what):
-            self._route.link("add", kind="veth", index=index, ifname=name, VETH_INFO_PEER=peer, **attributes)
+            await self._route.link(
+                "add", kind="veth", index=index, ifname=name, VETH_INFO_PEER=peer, **attributes
+            )
 
-    def remove(self, index: int) -> None:
-        """Remove a link with its routes."""
-        with _as_ours(f"remove link {index}"):
-            self._route.link("del", index=index)
-
-    def up(self, index: int) -> None:
+    async def up(self, index: int) -> None:
         """Set a link up."""
         with _as_ours(f"set link {index} up"):
-            self._route.link("set", index=index, state="up")
+            await self._route.link("set", index=index, state="up")
 
-    def settings(self, index: int, *, router: bool = False, ipv6: bool) -> None:
+    async def settings(self, index: int, *, router: bool = False, ipv6: bool) -> None:
         """Set what is to hold before a link is up.
 
         A `router` forwards what comes in by it, but only from senders whose address is routed there. Without
@@ -113,7 +113,7 @@ class _Namespace:
         if router:
             conf = {"attrs": [["forwarding", 1], ["rp_filter", 1]]}
             families.append(["AF_INET", {"attrs": [["IFLA_INET_CONF", conf]]}])
-        if not ipv6 and Path("/proc/sys/net/ipv6").exists():
+        if not ipv6 and _KERNEL_HAS_IPV6:
             families.append(["AF_INET6", {"attrs": [["IFLA_INET6_ADDR_GEN_MODE", _ADDR_GEN_MODE_NONE]]}])
         if not families:
             return
@@ -122,29 +122,30 @@ class _Namespace:
         message["index"] = index
         message["attrs"] = [["IFLA_AF_SPEC", {"attrs": families}]]
         with _as_ours(f"set up link {index}"):
-            self._route.nlm_request_batch([message])
+            async for _ in self._route.nlm_request_batch([message]):
+                pass
 
-    def address(self, index: int, address: str, prefix: int) -> None:
+    async def address(self, index: int, address: str, prefix: int) -> None:
         """Give a link an address."""
         with _as_ours(f"add the address {address}/{prefix}"):
-            self._route.addr("replace", index=index, address=address, prefixlen=prefix)
+            await self._route.addr("replace", index=index, address=address, prefixlen=prefix)
 
-    def neighbour(self, index: int, address: str, hardware: str) -> None:
+    async def neighbour(self, index: int, address: str, hardware: str) -> None:
         """Say who has an address at the other end, so that nobody needs to ask (ARP).
 
         The first packet goes out at once, and the machine's ARP settings and the size of its neighbour table,
         which all namespaces share, do not matter.
         """
         with _as_ours(f"add the neighbour {address}"):
-            self._route.neigh("replace", ifindex=index, dst=address, lladdr=hardware, state="permanent")
+            await self._route.neigh("replace", ifindex=index, dst=address, lladdr=hardware, state="permanent")
 
-    def route(
+    async def route(
         self, index: int, destination: str | None, *, gateway: str | None = None, source: str | None = None
     ) -> None:
         """Add a route to one address, or the default route if `destination` is None."""
         scope = "universe" if gateway else "link"
         with _as_ours(f"add the route to {destination or 'everywhere'}"):
-            self._route.route(
+            await self._route.route(
                 "replace",
                 family=socket.AF_INET,
                 dst=destination or "default",
@@ -156,22 +157,22 @@ class _Namespace:
             )
 
 
-class NodeLinks:
-    """The links of one node; make it in the node's network namespace."""
+class Links:
+    """The links of one node; make it, and call it, in the node's network namespace and on the event loop."""
 
-    def __init__(self) -> None:
-        """Opens the node's sockets."""
+    def __init__(self, node_address: str | None = None, indexes: Iterator[int] | None = None) -> None:
+        """Opens the node's sockets. `node_address` is the node's once it has one."""
+        self._node_address = node_address
+        self._indexes = indexes or itertools.count(10)
         self._node = _Namespace()
         self._query = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._node_address: str | None = None
-        self._indexes = itertools.count(10)
 
     def close(self) -> None:
         """Close the sockets; the links stay for as long as their namespaces."""
         self._node.close()
         self._query.close()
 
-    def start(self, node_address: str) -> None:
+    async def start(self, node_address: str) -> None:
         """Set up what the node itself has: `lo`, and its address on an eth0 with the default route.
 
         The cable of eth0 is not plugged in: nothing leaves the cluster. It is a veth pair whose other end
@@ -181,43 +182,48 @@ class NodeLinks:
         _filter_senders()
         node, index = self._node, next(self._indexes)
         peer = {"index": next(self._indexes), "attrs": [["IFLA_IFNAME", "unplugged"]]}
-        node.up(_LOOPBACK)
-        node.make_pair("make the node's own link", index, "eth0", peer)
-        node.address(index, node_address, 16)
-        node.settings(index, router=True, ipv6=True)
-        node.up(index)
-        node.route(index, None, source=node_address)
+        await node.up(_LOOPBACK)
+        await node.make_pair("make the node's own link", index, "eth0", peer)
+        await node.address(index, node_address, 16)
+        await node.settings(index, router=True, ipv6=True)
+        await node.up(index)
+        await node.route(index, None, source=node_address)
 
-    def connect(self, link: PodLink) -> None:
+    async def connect(self, link: PodLink) -> None:
         """Make a pod's link, with addresses and routes at both ends; packets flow from here on.
 
         The node talks to the pod from its own address, as a kubelet's probes do. Raises NetlinkError, for
         instance when the pod's namespace already has an eth0.
         """
-        self.make(link)
+        await self.make(link)
         index, address = link.index, link.address
-        node, hardware = self._node, _hardware_address(address)
-        node.address(index, LINK_ADDRESS, 32)
-        node.settings(index, router=True, ipv6=False)
-        node.up(index)
-        node.neighbour(index, address, hardware)
-        node.route(index, address, source=self._node_address)
+        node = self._node
+        await node.address(index, LINK_ADDRESS, 32)
+        await node.settings(index, router=True, ipv6=False)
+        await node.up(index)
+        await node.neighbour(index, address, _hardware_address(address))
+        await node.route(index, address, source=self._node_address)
         with inside(link.netns_fd):
             pod = _Namespace()
-        with pod:
-            pod.up(_LOOPBACK)
-            pod.address(index, address, 32)
-            pod.settings(index, ipv6=False)
-            pod.up(index)
-            pod.neighbour(index, LINK_ADDRESS, LINK_HARDWARE_ADDRESS)
-            pod.route(index, LINK_ADDRESS)
-            pod.route(index, None, gateway=LINK_ADDRESS)
+        try:
+            await pod.up(_LOOPBACK)
+            await pod.address(index, address, 32)
+            await pod.settings(index, ipv6=False)
+            await pod.up(index)
+            await pod.neighbour(index, LINK_ADDRESS, LINK_HARDWARE_ADDRESS)
+            await pod.route(index, LINK_ADDRESS)
+            await pod.route(index, None, gateway=LINK_ADDRESS)
+        finally:
+            pod.close()
         self._notice_carrier(link.name)
 
-    def make(self, link: PodLink) -> None:
-        """Make the veth pair between the node and the namespace, down; the link learns its index."""
+    async def make(self, link: PodLink) -> None:
+        """Make the veth pair between the node and the namespace, down.
+
+        The link has its index as soon as it may be there: if this is cancelled, it can be removed.
+        """
         while True:
-            index = next(self._indexes)
+            index = link.index = next(self._indexes)
             peer = {
                 "index": index,
                 "attrs": [
@@ -227,7 +233,7 @@ class NodeLinks:
                 ],
             }
             try:
-                self._node.make_pair(
+                await self._node.make_pair(
                     f"make the link of {link.alias}",
                     index,
                     f"veth{index}",
@@ -236,23 +242,30 @@ class NodeLinks:
                     ifalias=link.alias[:255],
                 )
             except NetlinkError as error:
+                link.index = 0
                 if error.errno in (errno.EBUSY, errno.EEXIST) and _taken(link.netns_fd, index):
                     continue
                 raise
-            link.index = index
             return
 
-    def remove(self, link: PodLink) -> None:
-        """Remove a link with its routes; nothing happens if it was never made or is gone already. Takes some
-        20 ms, in which the kernel waits for packets in flight.
+    async def remove(self, link: PodLink) -> None:
+        """Remove a link with its routes; nothing happens if it was never made or is gone already.
+
+        Also when whoever waits for it is cancelled. The kernel waits for packets in flight, some 20 ms.
         """
-        if not link.index:
-            return
-        try:
-            self._node.remove(link.index)
-        except NetlinkError as error:
-            if error.errno != errno.ENODEV:
-                raise
+        await asyncio.shield(asyncio.to_thread(remove_link, link))
+
+    def connect_now(self, link: PodLink) -> None:
+        """As `connect`, for who cannot await: blocks for some milliseconds."""
+
+        async def connect() -> None:
+            links = Links(self._node_address, self._indexes)
+            try:
+                await links.connect(link)
+            finally:
+                links.close()
+
+        _in_a_thread(connect())
 
     def _notice_carrier(self, name: str) -> None:
         """Make the kernel take notice that the other end is up.
@@ -264,6 +277,43 @@ class NodeLinks:
         answer = array.array("I", [_ETHTOOL_GLINK, 0])
         request = struct.pack("16sP16x", name.encode(), answer.buffer_info()[0])
         fcntl.ioctl(self._query, _SIOCETHTOOL, request)
+
+
+def remove_link(link: PodLink) -> None:
+    """Remove a link of this namespace, if it is there; blocks. In a thread that has no event loop."""
+    if not link.index:
+        return
+    try:
+        with _as_ours(f"remove link {link.index}"), IPRoute(ext_ack=True) as route:
+            route.link("del", index=link.index)
+    except NetlinkError as error:
+        if error.errno != errno.ENODEV:
+            raise
+
+
+def remove_now(link: PodLink) -> None:
+    """As `remove_link`, wherever it is called."""
+    _in_a_thread(asyncio.to_thread(remove_link, link))
+
+
+def try_link(netns_fd: int) -> None:
+    """Make a link to another network namespace and remove it; blocks. Raises NetlinkError."""
+    link = PodLink(netns_fd, "192.0.2.1", "check")
+
+    async def make() -> None:
+        links = Links()
+        try:
+            await links.make(link)
+            await links.remove(link)
+        finally:
+            links.close()
+
+    _in_a_thread(make())
+
+
+def _in_a_thread(work: Coroutine[Any, Any, None]) -> None:
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, work).result()
 
 
 def _filter_senders() -> None:
