@@ -80,7 +80,7 @@ class Asked:
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+def cluster(machine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     home = tmp_path_factory.mktemp("parity")
     info = lifecycle.up("parity", home=home)
     try:
