@@ -34,7 +34,10 @@ LINT = {
 # What each group runs: pytest's mark expression, and the folders to collect from (collecting all of them takes its time).
 TESTS = {
     "unit": ("not cluster and not notebooks and not browser", ["tests"]),
-    "cluster": ("cluster", ["tests/pocket", "tests/cluster", "tests/traffic", "tests/test_cli.py"]),
+    "cluster": (
+        "cluster",
+        ["tests/pocket", "tests/cluster", "tests/traffic", "tests/course", "tests/test_cli.py"],
+    ),
     "notebooks": ("notebooks", ["tests/notebooks"]),
     "browser": ("browser", ["tests/browser"]),
 }

@@ -60,6 +60,9 @@ class PaperCluster:
                 self._sources[key] = origin
         return done
 
+    # On paper an object is always exactly what was last written.
+    replace = apply
+
     def delete(self, kind: str, name: str, namespace: str | None = None) -> bool:
         """Forget an object; gives whether it was there."""
         key = ObjectKey(kind, "" if kind in _CLUSTER_WIDE else namespace or "default", name)

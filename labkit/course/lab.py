@@ -65,6 +65,7 @@ class Lab:
         display.say(self.cluster.describe() if self.cluster.live else self.cluster.why)
         with self._learner_errors():
             self._install_demo()
+            self._restore_labels()
             self._remove_policies(keep=set())
             pods = self._scope().pods
             display.say(f"Ready: {len(pods)} pods in {', '.join(self.chapter.namespaces)}.")
@@ -82,6 +83,7 @@ class Lab:
         with self._learner_errors():
             self._take_away_what_was_made(step)
             self._install_demo()
+            self._restore_labels()
             self._to_start(step)
         self._answers.pop(step.id, None)
         self._predictions.pop(step.id, None)
@@ -296,7 +298,7 @@ class Lab:
         }
         self._remove_policies(keep=kept)
         for path, text in start:
-            self.cluster.apply(text, path.name)
+            self.cluster.replace(text, path.name)  # and not apply, which keeps what somebody added by hand
         if self._take_away_what_was_made(step):
             self._install_demo()
         self._progress.record(
@@ -311,14 +313,7 @@ class Lab:
 
     def _take_away_what_was_made(self, step: Step) -> bool:
         """Delete the objects that the step asks for, unless they are as the demo makes them; gives whether any was deleted."""
-        texts = (
-            manifest(self.chapter.folder, name).read_text(encoding="utf-8") for name in self.chapter.demo
-        )
-        demo = {
-            _identity(obj): obj["metadata"].get("labels", {})
-            for text in texts
-            for obj in display.objects(text)
-        }
+        demo = self._labels_of_the_demo()
         gone = False
         for wanted in step.objects:
             found = self.cluster.get(wanted["kind"], wanted["name"], wanted.get("namespace"))
@@ -327,6 +322,22 @@ class Lab:
             self.cluster.delete(wanted["kind"], wanted["name"], wanted.get("namespace"))
             gone = True
         return gone
+
+    def _restore_labels(self) -> None:
+        """Take labels off that somebody put on the demo's pods and namespaces by hand: policies choose by them."""
+        for (kind, namespace, name), labels in self._labels_of_the_demo().items():
+            found = self.cluster.get(kind, name, namespace or None) if kind in ("Pod", "Namespace") else None
+            if found is None:
+                continue
+            added = set(found["metadata"].get("labels", {})) - set(labels) - {"kubernetes.io/metadata.name"}
+            if added:
+                change = {"metadata": {"labels": dict.fromkeys(sorted(added))}}
+                self.cluster.patch(kind, name, change, namespace=namespace or None)
+
+    def _labels_of_the_demo(self) -> dict[tuple[str, str, str], dict[str, str]]:
+        paths = (manifest(self.chapter.folder, name) for name in self.chapter.demo)
+        found = (obj for path in paths for obj in display.objects(path.read_text(encoding="utf-8")))
+        return {_identity(obj): obj["metadata"].get("labels", {}) for obj in found}
 
     def _learner_errors(self) -> display.LearnerErrors:
         return display.LearnerErrors(_for_learner)
