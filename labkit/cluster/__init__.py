@@ -5,6 +5,7 @@ from __future__ import annotations
 from .cluster import Cluster
 from .errors import (
     ApplyError,
+    CannotStart,
     ClusterError,
     ClusterUnreachable,
     Conflict,
@@ -23,6 +24,7 @@ from .writing import Applied
 __all__ = [
     "Applied",
     "ApplyError",
+    "CannotStart",
     "Cluster",
     "ClusterError",
     "ClusterUnreachable",

@@ -16,6 +16,7 @@ from .client import MERGE_PATCH, Client, Query
 from .errors import Invalid, NotFound
 from .execution import ExecResult, execute
 from .kinds import Kind, Kinds
+from .starting import PATIENCE, until_started
 from .waiting import Condition, until
 from .writing import WRITE, Applied, Object, Objects, Writer, key_of
 
@@ -208,12 +209,24 @@ class Cluster:
                 rule = Condition.named("ready", found.kind)
                 until(self.client, found, namespace, condition=rule, timeout=timeout, may_be_none=True)
 
-    def wait_ready(self, objects: Objects, *, namespace: str | None = None, timeout: float = 60.0) -> None:
-        """Wait until all these (pods, Deployments, namespaces, ...) are ready. Raises WaitTimeout that says why not."""
-        for obj, _ in self._writer.read(objects, "<yaml>", namespace):
-            kind, key = self.kinds.of(obj), key_of(obj)
-            rule = Condition.named("ready", kind.kind)
-            until(self.client, kind, key.namespace, name=key.name, condition=rule, timeout=timeout)
+    def wait_ready(
+        self,
+        objects: Objects,
+        *,
+        namespace: str | None = None,
+        timeout: float = 60.0,
+        patience: float = PATIENCE,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        """Wait until all these (pods, Deployments, namespaces, ...) are ready, each for `timeout` seconds.
+
+        Raises CannotStart once a pod of theirs has been stuck for `patience` seconds (its image cannot be pulled, say;
+        a pull that takes long is not that), WaitTimeout that says why not. `progress` is told what is waited for.
+        """
+        read = [(self.kinds.of(obj), obj) for obj, _ in self._writer.read(objects, "<yaml>", namespace)]
+        until_started(
+            self.client, self.kinds.named("pods"), read, timeout=timeout, patience=patience, progress=progress
+        )
 
     # Running commands
 

@@ -62,6 +62,14 @@ class WaitTimeout(ClusterError):
         self.last = last
 
 
+class CannotStart(WaitTimeout):
+    """Pods that were waited for are stuck, and waiting longer is no use; `pods` are their ObjectKeys."""
+
+    def __init__(self, message: str, pods: list[Any]):
+        super().__init__(message)
+        self.pods = pods
+
+
 class ExecError(ClusterError):
     """A command could not be started in a container (that it fails is a result, not an error)."""
 
