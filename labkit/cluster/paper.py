@@ -130,4 +130,6 @@ def _dns_pod() -> dict[str, Any]:
         "spec": {
             "containers": [{"name": "coredns", "image": "registry.k8s.io/coredns/coredns", "ports": ports}]
         },
+        # The address that the first pod of a new cluster gets.
+        "status": {"podIP": "10.244.0.2", "podIPs": [{"ip": "10.244.0.2"}]},
     }

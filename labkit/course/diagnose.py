@@ -21,9 +21,11 @@ def diagnose(
     """The first catalogued wrong answer all of whose flows went wrong as it says; None where none fits.
 
     `worlds` and `found` are keyed by imagined world ("" is the real one). The order in the catalogue is from special to general.
+    A mistake that shows only in an imagined world is named only where all is right today: its text says so.
     """
+    today = bool(found.get(""))
     for wrong in step.wrong:
-        if not (wrong.opens or wrong.closes) or wrong.world not in worlds:
+        if not (wrong.opens or wrong.closes) or wrong.world not in worlds or (wrong.world and today):
             continue
         scope = Scope(*worlds[wrong.world])
         opened = {v.flow for v in found.get(wrong.world, ()) if not v.demanded.allow}

@@ -35,11 +35,12 @@ lab.graph()
 # The demo is the one of the Kubernetes tutorial "Deploying WordPress and MySQL with Persistent Volumes", with the same names and labels. Read
 # the blog as a visitor does. In a terminal:
 #
-#     kubectl exec -n street visitor -- curl -s -m 3 http://wordpress.blog
+#     kubectl exec -n street visitor -- curl -sL -m 5 http://wordpress.blog
 #
-# and then try what nobody should be able to do, connect to the database from the street:
+# A page in HTML comes back. The bakery's blog is new, so it is the page with which WordPress greets its owner: "Installation". Then try what
+# nobody should be able to do, connect to the database from the street:
 #
-#     kubectl exec -n street visitor -- /agnhost connect wordpress-mysql.blog:3306 && echo "I am in"
+#     kubectl exec -n street visitor -- /agnhost connect --timeout=3s wordpress-mysql.blog:3306 && echo "I am in"
 
 # %% [markdown]
 # ## 1 · Close the namespace
@@ -87,18 +88,19 @@ lab.check("close-blog")
 # Stuck? `lab.hint("close-blog")` shows one hint at a time, and `lab.reset("close-blog")` puts the step back to its beginning.
 
 # %% [markdown]
-# Try the two commands from above again. There is no error message, only silence, and then a timeout. A NetworkPolicy does not refuse a
-# connection; it drops the packets. Whoever knocks cannot tell a closed door from an empty house.
+# Try the two commands from above again. No door is slammed: there is silence, and when the time is up, `curl` ends with exit code 28 and
+# `connect` says TIMEOUT. A NetworkPolicy does not refuse a connection; it drops the packets. Whoever knocks cannot tell a closed door from
+# an empty house.
 
 # %% [markdown]
 # ## 2 · What broke, and why
 #
 # You closed the door against the street. You also closed it against your own WordPress:
 #
-#     kubectl exec -n blog backup -- curl -s -m 3 http://wordpress.blog
+#     kubectl exec -n blog backup -- curl -sL -m 5 http://wordpress.blog
 #
-# Nothing answers here, because `backup` may not reach WordPress either. And if WordPress is asked from inside its own pod, it says "Error
-# establishing a database connection". WordPress and MySQL live in the same namespace, and that does not help.
+# Nothing answers here, because `backup` may not reach WordPress either. And if WordPress is asked from inside its own pod, it has to wait for
+# its database, in vain, and says "Error establishing a database connection". WordPress and MySQL live in the same namespace, and that does not help.
 #
 # Every connection is asked two questions: may it **leave** its source (egress), and may it **enter** its destination (ingress)? Which of
 # the two stopped WordPress on its way to MySQL?
