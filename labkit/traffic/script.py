@@ -11,6 +11,15 @@ from .targets import Attempt
 
 _AT_ONCE = 64  # URLs of one curl
 PROCESSES = 16  # attempts at once where each is a process
+DNS_PORT = 53  # a name server is silent to anything but a question
+
+# The question for kube-dns.kube-system.svc.cluster.local (A): a cluster's DNS knows it or says that it does not. No byte of
+# it is a line feed, where bash would cut the datagram in two.
+_NAME = "kube-dns.kube-system.svc.cluster.local"
+_QUESTION = (
+    r"\022\064\001\000\000\001\000\000\000\000\000\000"
+    r"\010kube-dns\013kube-system\003svc\007cluster\005local\000\000\001\000\001"
+)
 
 # One curl for all TCP attempts where it can report on each (since 7.75). It needs HTTP to know that a connection
 # stands, but %{time_connect} tells it whatever the other side then answers.
@@ -30,6 +39,21 @@ many() {
   while read -r i rest; do
     set -- $n; shift $i; c=${rest%% *}; printf '@%s curl %s %s\n' "$1" "$c" "${rest#* }"
   done
+}
+dns() {
+  h=${2#\[}; h=${h%\]}
+  if has dig; then
+    m=$(dig +time=WHOLE +tries=1 +noall +answer -p $3 "@$h" NAME A 2>&1 </dev/null); say $1 dig $? "$m"; return
+  elif has nc; then
+    with=ncudp; r=$({ printf 'QUESTION' | $K nc -u -w WHOLE "$h" $3 2>&1; echo "#$?"; } | tr -cd 'A-Za-z0-9 :.#-')
+  elif has bash && has timeout; then
+    with=bashudp; r=$({ timeout TIMEOUT bash -c "exec 3<>/dev/udp/$h/$3; printf 'QUESTION' >&3
+      dd bs=512 count=1 <&3 2>/dev/null || { echo refused; exit 9; }" 2>&1 </dev/null; echo "#$?"; } | tr -cd 'A-Za-z0-9 :.#-')
+  else say $1 missing 0 "the container has no tool to ask a name server"; return
+  fi
+  m=${r%#*}; c=${r##*#}
+  case $m in *kube-system*) c=0;; esac
+  say $1 $with $c "$m"
 }
 t() {
   if [ -n "$A" ] && { [ "$2" != TCP ] || ! has curl; }; then
@@ -53,7 +77,7 @@ t() {
     say $1 bashudp $? "$m"
   else say $1 missing 0 "the container has no tool for $2"; fi
 }
-[ -n "$A" ] || has curl || has nc || has wget || has bash || { echo @none; exit 0; }
+[ -n "$A" ] || has curl || has nc || has wget || has bash || has dig || { echo @none; exit 0; }
 """
 
 
@@ -67,12 +91,18 @@ def shell_script(attempts: Sequence[Attempt], seconds: float, path: str = "/") -
     for number, attempt in enumerate(attempts):
         bracketed = f"[{attempt.host}]" if ":" in attempt.host else attempt.host
         call = f"t {number} {attempt.flow.protocol} {shlex.quote(bracketed)} {attempt.flow.port} {shlex.quote(path)} &"
+        if (attempt.flow.protocol, attempt.flow.port) == ("UDP", DNS_PORT):
+            call = f"dns {number} {shlex.quote(bracketed)} {attempt.flow.port} &"
         if attempt.flow.protocol == "TCP":
             urls.append((number, shlex.quote(f"http://{bracketed}:{attempt.flow.port}{path}")))
             streams.append(call)
         else:
             others.append(call)
-    lines = [_PRELUDE.replace("TIMEOUT", limit).replace("WHOLE", whole)]
+    filled = {"TIMEOUT": limit, "WHOLE": whole, "NAME": _NAME, "QUESTION": _QUESTION}
+    prelude = _PRELUDE
+    for word, value in filled.items():
+        prelude = prelude.replace(word, value)
+    lines = [prelude]
     if streams:
         lines.append('if [ -n "$Z" ]; then')
         for start in range(0, len(urls), _AT_ONCE):
@@ -136,7 +166,7 @@ def _outcome(tool: str, code: int, text: str) -> str:
         code in (28, 124, 143)
         or "timed out" in lower
         or "timeout" in lower
-        or tool in ("nc", "ncudp", "wget", "bash", "bashudp")
+        or tool in ("nc", "ncudp", "wget", "bash", "bashudp", "dig")
     ):
         return "timeout"
     return "error"

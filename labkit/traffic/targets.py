@@ -81,6 +81,8 @@ class Pods:
         if pod is None:
             raise Untriable(f"there is no pod {destination}")
         status = pod.get("status") or {}
+        if status.get("phase") != "Running":  # it may have an address already, and nothing behind it
+            raise Untriable(f"pod {destination} is not running ({status.get('phase', 'no phase yet')})")
         addresses = [one["ip"] for one in status.get("podIPs") or [] if one.get("ip")] or [
             status.get("podIP", "")
         ]

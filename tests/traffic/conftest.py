@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
+from dnslib import DNSError, DNSRecord
 
 from labkit.cluster import Cluster, ExecError, ExecResult
 from labkit.cluster.providers.pocket import PocketProvider
@@ -100,6 +101,29 @@ def udp_port() -> Iterator[int]:
             while not over.is_set():
                 with contextlib.suppress(TimeoutError):
                     server.sendto(b"me", server.recvfrom(100)[1])
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield server.getsockname()[1]
+        over.set()
+        thread.join()
+
+
+@pytest.fixture
+def name_server_port() -> Iterator[int]:
+    """A name server as strict as a real one: a whole question gets its answer (no such name), anything else silence."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.settimeout(0.2)
+        over = threading.Event()
+
+        def serve() -> None:
+            while not over.is_set():
+                with contextlib.suppress(TimeoutError, DNSError):
+                    data, asker = server.recvfrom(512)
+                    reply = DNSRecord.parse(data).reply()
+                    reply.header.rcode = 3
+                    server.sendto(reply.pack(), asker)
 
         thread = threading.Thread(target=serve)
         thread.start()

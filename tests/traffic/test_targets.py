@@ -48,6 +48,7 @@ def test_an_address_is_itself() -> None:
     [
         ([], "there is no pod ns/b"),
         ([pod("b")], "pod ns/b has no address"),
+        ([pod("b", "10.1.1.1", phase="Pending")], r"pod ns/b is not running \(Pending\)"),
     ],
 )
 def test_a_destination_that_cannot_be_reached_says_why(found: list[Any], reason: str) -> None:

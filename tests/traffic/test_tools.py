@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
 
 from labkit.pocket.images import find, shims
 from labkit.policy import Flow, Verdict
+from labkit.traffic import script
 from labkit.traffic.observation import Reading
 from labkit.traffic.script import read_tool
 from labkit.traffic.targets import Attempt, Source
@@ -83,6 +85,47 @@ def test_udp_counts_only_with_a_reply(tool: str, tmp_path: Path, udp_port: int, 
     readings = with_shell(double, SOURCE, targets, Manner(timeout=1.0))  # type: ignore[arg-type]
     assert readings[0].verdict == Verdict.OK, readings[0].evidence
     assert readings[1].verdict in (Verdict.REFUSED, Verdict.TIMEOUT)  # nc does not say which
+
+
+@pytest.mark.parametrize("tool", ["dig", "ours:dig", "nc", "ours:nc", "bash"])
+def test_a_name_server_is_asked_a_question(
+    tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name_server_port: int, closed_port: int
+) -> None:
+    double = machine(tmp_path, tool)
+    verdicts = []
+    for port in (name_server_port, closed_port):
+        monkeypatch.setattr(script, "DNS_PORT", port)
+        [reading] = with_shell(double, SOURCE, attempts(("127.0.0.1", port), protocol="UDP"), Manner())  # type: ignore[arg-type]
+        assert reading.evidence["tool"] == tool.removeprefix("ours:")
+        verdicts.append(reading.verdict)
+    assert verdicts[0] == Verdict.OK
+    assert verdicts[1] in (Verdict.REFUSED, Verdict.TIMEOUT)  # nc does not say which
+
+
+def test_a_silent_name_server_is_a_timeout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+        silent.bind(("127.0.0.1", 0))
+        port = silent.getsockname()[1]
+        monkeypatch.setattr(script, "DNS_PORT", port)
+        for tool in ("ours:dig", "ours:nc", "bash"):
+            place = tmp_path / tool.removeprefix("ours:")
+            place.mkdir()
+            target = attempts(("127.0.0.1", port), protocol="UDP")
+            [reading] = with_shell(machine(place, tool), SOURCE, target, Manner())  # type: ignore[arg-type]
+            assert reading.verdict == Verdict.TIMEOUT, (tool, reading.evidence)
+
+
+def test_a_name_server_cannot_be_asked_with_curl_alone(tmp_path: Path) -> None:
+    [reading] = with_shell(
+        machine(tmp_path, "curl"),
+        SOURCE,
+        attempts(("127.0.0.1", 53), protocol="UDP"),
+        Manner(),  # type: ignore[arg-type]
+    )
+    assert (reading.verdict, reading.evidence["error"]) == (
+        None,
+        "the container has no tool to ask a name server",
+    )
 
 
 def test_a_hundred_flows_take_one_timeout_with_curl(tmp_path: Path, silent_port: int, http_port: int) -> None:
