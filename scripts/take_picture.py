@@ -56,7 +56,7 @@ def main() -> None:
         try:
             with sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
-                page = LabPage(browser.new_page(viewport={"width": 1180, "height": 1980}), server)
+                page = LabPage(browser.new_page(viewport={"width": 1180, "height": 2200}), server)
                 page.open(f"notebooks/{CHAPTER}/{CHAPTER}.ipynb")
                 solution = (ROOT / "solutions" / CHAPTER / "mend-or.yaml").read_text()
                 at = page.page.evaluate(SOURCES, ["name: helidon-callers", f"%%apply\n{solution}"])
@@ -64,7 +64,12 @@ def main() -> None:
                 page.page.evaluate(SCROLL, at)
                 page.page.wait_for_timeout(1500)
                 PICTURE.parent.mkdir(exist_ok=True)
-                page.screenshot(PICTURE)
+                top = page.locator(".jp-Cell.jp-mod-active").bounding_box()["y"] - 8
+                graph = page.locator(".labkit-graph").last.bounding_box()
+                height = graph["y"] + graph["height"] + 8 - top
+                page.page.screenshot(
+                    path=str(PICTURE), clip={"x": 40, "y": top, "width": 1100, "height": height}
+                )
                 browser.close()
         finally:
             stop_lab(server)
