@@ -39,6 +39,10 @@ class Observed(Protocol):
     def evidence(self) -> Mapping[str, Any]:
         """What it rests on."""
 
+    @property
+    def reason(self) -> str:
+        """Why nothing could be tried, where nothing could."""
+
 
 @dataclass(frozen=True)
 class Violation:
@@ -54,6 +58,11 @@ class Violation:
     def flow(self) -> Flow:
         """The flow in question."""
         return self.demanded.flow
+
+    @property
+    def unenforced(self) -> bool:
+        """The policies stop it, and the cluster lets it through: whoever wrote them did nothing wrong."""
+        return self.observed and not self.modelled and not self.demanded.allow
 
 
 def flows_to_probe(chapter: Chapter, step: Step, world: World) -> list[Flow]:
@@ -78,7 +87,7 @@ def evaluate(
     here = demands(world, chapter.namespaces, step.demand)
     found = violations(world, here.flows, observations)
     wrong_ids = {"": found}
-    drafts += _flow_drafts(step.demand, here, found)
+    drafts += _flow_drafts(step.demand, here, found, observations)
     for imagined in step.imagine:
         other = imagine(world, imagined, chapter)
         there = demands(other, _namespaces(chapter, imagined), imagined.demand)
@@ -92,7 +101,8 @@ def evaluate(
         for i in step.imagine
         if any(w.world == i.id for w in step.wrong)
     }
-    known = diagnose(step, worlds, wrong_ids)
+    own = {world_id: [v for v in those if not v.unenforced] for world_id, those in wrong_ids.items()}
+    known = diagnose(step, worlds, own)
     # A step gives its points when it is done: a closed door, say, is worth nothing if nobody can get in.
     done = all(draft.status is Status.PASS for draft in drafts)
     share = step.points / len(drafts)
@@ -209,7 +219,9 @@ def _object_draft(
     )
 
 
-def _flow_drafts(demand: Demand, here: Demands, found: list[Violation]) -> list[_Draft]:
+def _flow_drafts(
+    demand: Demand, here: Demands, found: list[Violation], observations: Mapping[Flow, Observed]
+) -> list[_Draft]:
     drafts = []
     titles = {
         "allow": "These must work",
@@ -222,7 +234,8 @@ def _flow_drafts(demand: Demand, here: Demands, found: list[Violation]) -> list[
     for rule, title in titles.items():
         if not asked[rule]:
             continue
-        count = sum(item.rule == rule for item in here.flows)
+        flows = [item.flow for item in here.flows if item.rule == rule]
+        seen = [observations[flow] for flow in flows if flow in observations]
         broken = [violation for violation in found if violation.demanded.rule == rule]
         if rule == "allow" and here.missing:
             message = (
@@ -232,27 +245,49 @@ def _flow_drafts(demand: Demand, here: Demands, found: list[Violation]) -> list[
             )
             drafts.append(_Draft(rule, title, Status.FAIL, "missing", message))
         else:
-            drafts.append(_draft(rule, title, count, broken))
+            drafts.append(_draft(rule, title, len(flows), broken, seen))
     return drafts
 
 
-def _draft(check: str, title: str, count: int, broken: list[Violation]) -> _Draft:
-    if not broken:
-        return _Draft(check, title, Status.PASS, message=f"{count} connections, as they should be.")
-    evidence = tuple(_evidence(violation) for violation in _telling(broken)[:SHOWN])
-    if not any(violation.modelled for violation in broken) and not any(
-        violation.demanded.allow for violation in broken
-    ):
+def _draft(check: str, title: str, count: int, broken: list[Violation], seen: list[Observed]) -> _Draft:
+    """The outcome of one part of a demand; `seen`: what became of those of its flows that were to be tried."""
+    own = [violation for violation in broken if not violation.unenforced]
+    if own:
+        reason = "blocked" if own[0].demanded.allow else "open"
+        return _Draft(check, title, Status.FAIL, reason, _sentences(own) + _aside(broken, own), _shown(own))
+    if broken:
         # By the policies these must fail, and still they got through: that is not the learner's doing.
         message = (
             "The policies are right, but the cluster's network lets these through all the same."
             " Does it enforce NetworkPolicy?\n"
         )
         return _Draft(
-            check, title, Status.CANNOT_CHECK, "not-enforced", message + _sentences(broken), evidence
+            check,
+            title,
+            Status.CANNOT_CHECK,
+            "not-enforced",
+            message + _sentences(broken),
+            _shown(broken),
         )
-    reason = "blocked" if broken[0].demanded.allow else "open"
-    return _Draft(check, title, Status.FAIL, reason, _sentences(broken), evidence)
+    untried = [one for one in seen if one.verdict is None]
+    why = f"could not be tried: {untried[0].reason}." if untried else ""
+    if untried and len(untried) == len(seen):
+        message = f"By the policies it is right, but the cluster shows nothing: what is asked for {why}"
+        return _Draft(check, title, Status.CANNOT_CHECK, "not-tried", message)
+    rest = f" {len(untried)} of them {why}" if untried else ""
+    return _Draft(check, title, Status.PASS, message=f"{count} connections, as they should be.{rest}")
+
+
+def _aside(broken: list[Violation], own: list[Violation]) -> str:
+    """A remark on the flows of a failed check that are the network's fault."""
+    others = len(broken) - len(own)
+    return (
+        f"\nBesides, the cluster's network does not stop {others} that the policies stop." if others else ""
+    )
+
+
+def _shown(broken: list[Violation]) -> tuple[Mapping[str, Any], ...]:
+    return tuple(_evidence(violation) for violation in _telling(broken)[:SHOWN])
 
 
 def _imagined_draft(imagined: Imagined, broken: list[Violation]) -> _Draft:
@@ -265,7 +300,7 @@ def _imagined_draft(imagined: Imagined, broken: list[Violation]) -> _Draft:
         Status.FAIL,
         "blocked-tomorrow" if broken[0].demanded.allow else "open-tomorrow",
         _sentences(broken),
-        tuple(_evidence(violation) for violation in _telling(broken)[:SHOWN]),
+        _shown(broken),
     )
 
 

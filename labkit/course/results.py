@@ -66,9 +66,12 @@ class StepResult:
 
     @property
     def status(self) -> Status:
-        """PASS only when every check passed; otherwise the worst that a learner should know first."""
+        """PASS only when every check passed; otherwise what a learner should know first.
+
+        A mistake is one whatever else could not be checked, so FAIL comes before CANNOT_CHECK.
+        """
         seen = {check.status for check in self.checks}
-        for status in (Status.CANNOT_CHECK, Status.NOT_ATTEMPTED, Status.FAIL):
+        for status in (Status.NOT_ATTEMPTED, Status.FAIL, Status.CANNOT_CHECK):
             if status in seen:
                 return status
         return Status.PASS if seen else Status.NOT_ATTEMPTED
@@ -90,8 +93,8 @@ class StepResult:
 
     @property
     def reason(self) -> str:
-        """The first reason that is not a pass; empty when all passed."""
-        return next((check.reason for check in self.checks if check.status is not Status.PASS), "")
+        """The first reason of a check that ended as the step did; empty when all passed."""
+        return next((check.reason for check in self.checks if check.status is self.status), "")
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON-ready data; observations travel inside the checks' evidence."""
