@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -15,9 +16,10 @@ Reply = frozenset[str]
 
 
 def reply(value: Any) -> Reply:
-    """A learner's reply as a set of words: one value or a list, without regard to case, order, spaces and repetition."""
+    """A learner's reply as a set of words: one value, a list, or words between commas; case, order, spaces and repetition
+    do not matter."""
     items: Iterable[Any] = [value] if isinstance(value, str) or not isinstance(value, Iterable) else value
-    return frozenset(word for item in items if (word := str(item).strip().lower()))
+    return frozenset(word for item in items for word in re.split(r"[\s,;]+", str(item).lower()) if word)
 
 
 def expected(chapter: Chapter, step: Step, world: World, list_objects: Lister) -> Reply:
@@ -65,14 +67,28 @@ def judge_reply(step: Step, given: Reply | None, right: Reply) -> CheckResult:
             "There is nothing to compare your answer with: what was asked for is not in this cluster now."
         )
         return _result(step, Status.CANNOT_CHECK, "nothing-to-compare", message)
-    if given == right:
+    if given == right or _without_itself(step, given) == right:
         return _result(step, Status.PASS, message=step.praise)
+    if _asks_for_pods(step) and not any("/" in word for word in given) and "none" not in given:
+        message = 'Write each pod with its namespace, such as "other/stranger": names may occur in several namespaces.'
+        return _result(step, Status.FAIL, "no-namespace", message)
     known = next(
         (wrong for wrong in step.wrong if wrong.answer is not None and reply(wrong.answer) == given), None
     )
     if known:
         return _result(step, Status.FAIL, known.id, known.says)
     return _result(step, Status.FAIL, "other-answer", _how_far(given, right))
+
+
+def _asks_for_pods(step: Step) -> bool:
+    return step.expect is not None and step.expect.what in ("sources-of", "destinations-of")
+
+
+def _without_itself(step: Step, given: Reply) -> Reply:
+    """A reply without the pod in question: that it reaches itself is true, and not asked for."""
+    if step.expect is None or not _asks_for_pods(step):
+        return given
+    return given - {step.expect.arguments.get("to"), step.expect.arguments.get("from")}
 
 
 def _how_far(given: Reply, right: Reply) -> str:

@@ -72,7 +72,7 @@ def check_step(
         elif step.kind is Kind.PREDICT:
             checks = [judge_prediction(chapter, step, world, prediction or {})]
         elif _untouched(chapter, step, progress, digest):
-            checks = [_not_attempted(step)]
+            checks = [_not_attempted(step, _elsewhere(cluster, chapter))]
         else:
             if cluster.live and _let_pods_start(step, cluster, say):
                 world = cluster.snapshot()
@@ -165,8 +165,24 @@ def _untouched(chapter: Chapter, step: Step, progress: Progress, digest: str) ->
     return not step.objects and progress.step(chapter.id, step.id).get("start_digest") == digest
 
 
-def _not_attempted(step: Step) -> CheckResult:
+def _elsewhere(cluster: Subject, chapter: Chapter) -> list[str]:
+    """Policies in `default` and in kube-system: that is where they land when a namespace is forgotten, or mistaken."""
+    names = [name for name in ("default", "kube-system") if name not in chapter.namespaces]
+    return [
+        f"{namespace}/{policy['metadata']['name']}"
+        for namespace in names
+        for policy in cluster.list("NetworkPolicy", namespace=namespace)
+    ]
+
+
+def _not_attempted(step: Step, elsewhere: list[str]) -> CheckResult:
     message = "Nothing has changed since the step began. Apply your policy first, then check again."
+    if elsewhere:
+        message = (
+            "Nothing has changed in this chapter's namespaces since the step began. There is "
+            + ", ".join(elsewhere)
+            + ", but a policy acts only in its own namespace: which one does your manifest name?"
+        )
     return CheckResult(
         step.id, "attempt", "Your turn", Status.NOT_ATTEMPTED, 0, step.points, "not_attempted", message
     )

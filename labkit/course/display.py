@@ -167,6 +167,11 @@ def observed(found: Mapping[Flow, Any]) -> Page:
     """What trying some connections gave, with the evidence."""
     lines = []
     for flow, observation in found.items():
+        if observation.verdict is None and not observation.evidence:
+            lines.append(
+                f"{flow.source} → {flow.destination}, port {flow.port}: not tried; only a pod of the cluster can try"
+            )
+            continue
         verdict = observation.verdict.value if observation.verdict else "not known"
         evidence = ", ".join(
             f"{key}: {value}" for key, value in observation.evidence.items() if value not in (None, "")
@@ -225,6 +230,18 @@ def predictions_of(view: Any) -> dict[Flow, bool]:
             for destination, word in row.items():
                 found[Flow(source, destination, int(number), protocol)] = word == "allow"
     return found
+
+
+def run_check_panel(panel: Any) -> None:
+    """Show a panel and check; where no widget can follow the check, it is shown when all is said."""
+    from labkit.widgets import static_only
+
+    if static_only():
+        panel.check()
+        panel.display()
+    else:
+        panel.display()
+        panel.check()
 
 
 def check_panel(lab: Lab, step: Step, hints_shown: int) -> Any:

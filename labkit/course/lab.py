@@ -8,9 +8,11 @@ from typing import Any
 
 from labkit.course import display
 from labkit.course.answers import Reply, cells, reply
+from labkit.course.asking import ends, port_number, protocol_name, words_of
 from labkit.course.checking import Subject, check_step, current_digest
 from labkit.course.connect import connect, default_namespaces
 from labkit.course.demands import Scope
+from labkit.course.demo import install
 from labkit.course.evaluate import Observed
 from labkit.course.load import load_chapter
 from labkit.course.places import chapter_folder, home, manifest, root
@@ -53,6 +55,7 @@ class Lab:
         self._predictions: dict[str, dict[Flow, bool]] = {}
         self._tables: dict[str, Any] = {}
         self._last_drawn: World | None = None
+        self._step_in_hand: str | None = None
         Lab.current = self
 
     # -- beginning ---------------------------------------------------------------------------------------------------------------
@@ -70,14 +73,15 @@ class Lab:
             pods = self._scope().pods
             display.say(f"Ready: {len(pods)} pods in {', '.join(self.chapter.namespaces)}.")
 
-    def start(self, step_id: str) -> Any:
+    def start(self, step_id: str | None = None) -> Any:
         """Put a step's starting state in force, and show its task. Your own policies of this chapter's namespaces are removed."""
         step = self._step(step_id)
+        self._step_in_hand = step.id
         with self._learner_errors():
             self._to_start(step)
         return display.task(self.chapter, step, self._progress.step(self.chapter.id, step.id))
 
-    def reset(self, step_id: str, *, quiet: bool = False) -> None:
+    def reset(self, step_id: str | None = None, *, quiet: bool = False) -> None:
         """Put a step back to its beginning: its demo, its policies, and none of yours."""
         step = self._step(step_id)
         with self._learner_errors():
@@ -99,36 +103,42 @@ class Lab:
             done = list(self.cluster.apply(text, source, namespace=namespace))
             display.applied(done, self.cluster.snapshot())
 
-    def predict(self, step_id: str, said: Mapping[str, str] | None = None) -> Any:
+    def predict(self, step_id: str | None = None, said: Mapping[str, str | bool] | None = None) -> Any:
         """Fill in a step's table before you look. In a notebook, click; or give a mapping such as
         {"shop/front -> office/laptop": "allow"}."""
         step = self._step(step_id)
         if step.kind is not Kind.PREDICT:
-            raise LearnerError(f"Step {step_id} asks for no prediction.")
+            raise LearnerError(f"Step {step.id} asks for no prediction.")
+        if not isinstance(said or {}, Mapping):
+            raise LearnerError(
+                'Write a prediction as {"namespace/pod -> namespace/pod": "allow", ...}, or click into the table.'
+            )
         world = self._snapshot()
         asked = cells(self.chapter, step, world)
         kept = self._predictions.setdefault(step.id, {})
         for text, word in (said or {}).items():
-            kept.update(dict.fromkeys(self._flows(step, world, text), _yes_or_no(word)))
+            kept.update(dict.fromkeys(self._flows(asked, world, text), _yes_or_no(word)))
         view = display.prediction(world, asked, kept, lambda view: kept.update(display.predictions_of(view)))
         self._tables[step.id] = view
         return view
 
-    def answer(self, step_id: str, value: Any) -> None:
+    def answer(self, step_id: str, value: Any = "?") -> None:
         """Reply to a step's question: one value, or a list of names."""
         step = self._step(step_id)
         if step.kind is not Kind.ANSWER:
-            raise LearnerError(f"Step {step_id} asks no question.")
+            raise LearnerError(f"Step {step.id} asks no question.")
         given = reply(value)
         self._answers[step.id] = frozenset() if given <= {"?", "..."} else given
         display.say(f"Your answer: {', '.join(sorted(given)) or 'nothing yet'}")
 
-    def check(self, step_id: str) -> None:
-        """Check a step now: what your cluster does, against what the step asks for. A check changes nothing."""
+    def check(self, step_id: str | None = None) -> None:
+        """Check a step now: what your cluster does, against what the step asks for. A check changes nothing.
+
+        Without a name: the step that was started last; so for `hint` and `reset`.
+        """
         step = self._step(step_id)
         panel = display.check_panel(self, step, self._progress.step(self.chapter.id, step.id)["hints"])
-        panel.display()
-        panel.check()
+        display.run_check_panel(panel)
 
     def run_check(self, step_id: str, say: display.Say = lambda _: None) -> StepResult:
         """The check itself, as data; `say` is told how it goes on."""
@@ -151,11 +161,11 @@ class Lab:
             self._reveal(step)
         return result
 
-    def hint(self, step_id: str) -> Any:
+    def hint(self, step_id: str | None = None) -> Any:
         """The next hint of a step. They come one at a time, from a nudge to a manifest with blanks; none costs points."""
         step = self._step(step_id)
         level = min(self._progress.step(self.chapter.id, step.id)["hints"] + 1, len(step.hints))
-        self.hints_taken(step_id, level)
+        self.hints_taken(step.id, level)
         return display.hint(step, level)
 
     def hints_taken(self, step_id: str, level: int) -> None:
@@ -183,16 +193,20 @@ class Lab:
 
     # -- looking -----------------------------------------------------------------------------------------------------------------
 
-    def graph(self, *, port: int | None = None, focus: str | None = None, everything: bool = False) -> Any:
+    def graph(
+        self, *, port: int | str | None = None, focus: str | None = None, everything: bool = False
+    ) -> Any:
         """Draw who may talk to whom, as the policies say. What differs from the last picture is marked.
 
         port: only this one. focus: only the connections of one pod. everything: all namespaces, not just this chapter's.
         """
-        world = self._snapshot(everything)
+        world, ports = self._snapshot(everything), self._ports(port)
+        if focus is not None and focus not in world.pods:
+            raise LearnerError(f"There is no pod {focus}. The pods are: {words_of(world.pods)}.")
         before, self._last_drawn = self._last_drawn, world
-        return display.graph(world, self._ports(port), previous=before, focus=focus)
+        return display.graph(world, ports, previous=before, focus=focus)
 
-    def table(self, *, port: int | None = None, probe: bool = True) -> Any:
+    def table(self, *, port: int | str | None = None, probe: bool = True) -> Any:
         """The truth table: what the policies say and what the cluster did, side by side. Trying takes a few seconds."""
         world = self._snapshot()
         pods = [pod.key for pod in Scope(world, self.chapter.namespaces).pods]
@@ -202,24 +216,36 @@ class Lab:
         observed = self._probe(flows) if probe and self.cluster.live else {}
         return display.table(world, ports, observed, note="" if self.cluster.live else self.cluster.why)
 
-    def why(self, source: str, destination: str, port: int, protocol: str = "TCP") -> Any:
-        """Why a connection is allowed or not: both halves, every policy that had a say, and the line that decided."""
-        world = self._snapshot(everything=True)
-        return display.why(
-            [decide(world, flow) for flow in self._one_flow(world, source, destination, port, protocol)]
-        )
+    def why(self, source: str, destination: str, port: int | str | None = None, protocol: str = "TCP") -> Any:
+        """Why a connection is allowed or not: both halves, every policy that had a say, and the line that decided.
 
-    def observe(self, source: str, destination: str, port: int, protocol: str = "TCP") -> Any:
-        """Try a connection on the cluster, from the source pod itself, and show what came back."""
+        The ends are "namespace/pod", "namespace/label=value", an address or "service:namespace/name". port: by
+        default the chapter's first.
+        """
+        world = self._snapshot(everything=True)
+        with self._learner_errors():
+            flows = self._one_flow(world, source, destination, port, protocol)
+            return display.why([decide(world, flow) for flow in flows])
+
+    def observe(
+        self, source: str, destination: str, port: int | str | None = None, protocol: str = "TCP"
+    ) -> Any:
+        """Try a connection on the cluster, from the source pod itself, and show what came back. Arguments as for `why`."""
         world = self._snapshot(everything=True)
         if not self.cluster.live:
             display.say(self.cluster.why)
             return None
-        return display.observed(self._probe(self._one_flow(world, source, destination, port, protocol)))
+        with self._learner_errors():
+            flows = self._one_flow(world, source, destination, port, protocol)
+            return display.observed(self._probe(flows))
 
     # -- inside ------------------------------------------------------------------------------------------------------------------
 
-    def _step(self, step_id: str) -> Step:
+    def _step(self, step_id: str | None) -> Step:
+        if step_id is None and (step_id := self._step_in_hand) is None:
+            raise LearnerError(
+                f"Which step? Write its name between the parentheses: {', '.join(s.id for s in self.chapter.steps)}."
+            )
         try:
             return self.chapter.step(step_id)
         except KeyError as error:
@@ -242,27 +268,43 @@ class Lab:
         self._tables[step.id].update(world, observed, observed_note=self.cluster.why)
         self._tables[step.id].reveal()
 
-    def _ports(self, port: int | None) -> list[tuple[int, str]]:
-        return [item for item in self.chapter.ports if port in (None, item[0])] or [(port or 0, "TCP")]
+    def _ports(self, port: int | str | None) -> list[tuple[int, str]]:
+        number = None if port is None else self._port(port)
+        return [item for item in self.chapter.ports if number in (None, item[0])] or [(number or 0, "TCP")]
 
-    def _flows(self, step: Step, world: World, text: str) -> list[Flow]:
+    def _port(self, port: int | str | None) -> int:
+        try:
+            return self.chapter.ports[0][0] if port is None else port_number(port)
+        except ValueError as error:
+            raise LearnerError(str(error)) from None
+
+    def _flows(self, asked: list[Flow], world: World, text: str) -> list[Flow]:
         source, arrow, destination = text.replace("→", "->").partition("->")
         if not arrow:
             raise LearnerError(f'Write a prediction as "namespace/pod -> namespace/pod", not as {text!r}.')
-        ports = {flow.port: None for flow in cells(self.chapter, step, world)}
+        ports = {flow.port: None for flow in asked}
         pattern = FlowPattern(
             (source.strip(),), (destination.strip(),), tuple((port, "TCP") for port in ports)
         )
-        found = list(Scope(world, self.chapter.namespaces).flows(pattern))
+        found = set(Scope(world, self.chapter.namespaces).flows(pattern))
         if not found:
-            raise LearnerError(
-                f"{text!r}: there are no such pods. The pods are: {', '.join(p.key for p in self._scope().pods)}"
-            )
-        return found
+            known = words_of(pod.key for pod in Scope(world, self.chapter.namespaces).pods)
+            raise LearnerError(f"{text!r}: there are no such pods. The pods are: {known}")
+        if not found & set(asked):
+            known = ", ".join(dict.fromkeys(f"{flow.source} -> {flow.destination}" for flow in asked))
+            raise LearnerError(f"{text!r} is none of the connections asked for: {known}.")
+        return [flow for flow in asked if flow in found]
 
-    def _one_flow(self, world: World, source: str, destination: str, port: int, protocol: str) -> list[Flow]:
+    def _one_flow(
+        self, world: World, source: str, destination: str, port: int | str | None, protocol: str
+    ) -> list[Flow]:
         scope = Scope(world, self.chapter.namespaces)
-        pattern = FlowPattern((source,), (destination,), ((port, protocol),))
+        number = self._port(port)
+        try:
+            source, destination = ends(world, source, destination)
+            pattern = FlowPattern((source,), (destination,), ((number, protocol_name(protocol)),))
+        except ValueError as error:
+            raise LearnerError(str(error)) from None
         flows = list(scope.flows(pattern))
         if not flows:
             missing = [f"there is no {text}" for text in scope.missing(pattern)]
@@ -280,7 +322,7 @@ class Lab:
         """Apply the demo and wait until it runs; where it runs already, this changes nothing."""
         paths = [manifest(self.chapter.folder, name) for name in self.chapter.demo]
         for path in paths:
-            self.cluster.apply(path.read_text(encoding="utf-8"), path.name)
+            install(self.cluster, path.read_text(encoding="utf-8"), path.name)
         if self.cluster.live:
             for path in paths:
                 self.cluster.wait_ready(path.read_text(encoding="utf-8"), timeout=READY_SECONDS)

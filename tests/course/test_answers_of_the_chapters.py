@@ -139,3 +139,21 @@ def test_each_chapter_keeps_its_files_where_it_says() -> None:
             *(chapter.folder / f for step in chapter.steps for f in step.start),
         ):
             assert list(yaml.safe_load_all(file.read_text()))
+
+
+def test_a_right_reply_is_right_in_whatever_way_it_is_written() -> None:
+    chapter, step = next((c, s) for c, s in ALL if s.id == "read-empty")
+    cluster = begun(chapter, step)
+    right = expected(chapter, step, cluster.snapshot(), cluster.list)
+    for given in (
+        "helidon/frontend, helidon/batch",
+        ["helidon/batch  helidon/frontend"],
+        (
+            "Helidon/Frontend",
+            "helidon/batch",
+            "helidon/helidon",
+        ),  # a pod reaches itself: true, and not asked for
+    ):
+        assert judge_reply(step, reply(given), right).status is Status.PASS
+    told = judge_reply(step, reply(["frontend", "batch"]), right)
+    assert (told.status, told.reason) == (Status.FAIL, "no-namespace")

@@ -104,6 +104,12 @@ def test_a_failed_check_names_the_flow_what_was_seen_and_the_deciding_line(lab: 
         (lambda lab: lab.apply("apiVersion: v1\nkind: Podd\nmetadata: {name: x}\n"), "Podd"),
         (lambda lab: lab.apply(MISSPELT), "podSelektor"),
         (lambda lab: lab.why("helidon/nobody", "helidon/helidon", 8080), "there is no helidon/nobody"),
+        (lambda lab: lab.why("frontend", "helidon/helidon", 8080), "Is it one of helidon/frontend"),
+        (lambda lab: lab.why("helidon/frontend", "helidon/helidon", "web"), "A port is a number"),
+        (lambda lab: lab.observe("helidon/frontend", "helidon/helidon", 8080, "HTTP"), "A protocol is one of"),
+        (lambda lab: lab.graph(focus="helidon/nobody"), "There is no pod helidon/nobody"),
+        (lambda lab: lab.predict("predict-or", ["helidon/batch"]), "click into the table"),
+        (lambda lab: lab.predict("predict-or", {"other/frontend -> other/stranger": "allow"}), "none of the connections"),
         (lambda lab: Lab("99-nowhere"), "There is no chapter '99-nowhere'"),
     ],
 )  # fmt: skip
@@ -112,6 +118,36 @@ def test_a_learners_mistake_is_one_message_without_a_traceback(lab: Lab, mistake
         mistake(lab)  # type: ignore[operator]
     assert told in str(caught.value)
     assert caught.value._render_traceback_() == [f"✗ {caught.value}"]
+
+
+def test_without_a_name_the_step_that_was_started_last_is_meant(lab: Lab) -> None:
+    lab.start("read-empty")
+    assert "Hint 1 of 3" in str(lab.hint())
+    lab.check()
+    lab.start("mend-or")
+    lab.reset()
+    assert lab.run_check("mend-or").status is Status.NOT_ATTEMPTED
+    unbegun = Lab("02-and-or", cluster=lab.cluster, progress=lab._progress)
+    with pytest.raises(LearnerError, match="Which step"):
+        unbegun.check()
+
+
+def test_a_pod_of_the_demo_that_was_made_anew_by_hand_does_not_stop_the_setup(lab: Lab) -> None:
+    kubectl(lab, "delete", "pod", "stranger", "-n", "other", "--now")
+    other = ("--image=nginx", "--labels=role=stranger", "--port=8080")
+    kubectl(lab, "run", "stranger", "-n", "other", *other)
+    lab.setup()
+    container = lab.cluster.get("Pod", "stranger", "other")["spec"]["containers"][0]
+    assert "agnhost" in container["image"]
+
+
+def test_a_policy_that_landed_in_the_wrong_namespace_is_pointed_out(lab: Lab) -> None:
+    lab.start("mend-or")
+    lab.apply((POLICIES / "closed.yaml").read_text().replace("namespace: helidon", "namespace: default"))
+    try:
+        assert "default/helidon-closed" in lab.run_check("mend-or").to_text()
+    finally:
+        lab.cluster.delete("NetworkPolicy", "helidon-closed", "default")
 
 
 def test_a_cluster_that_is_down_is_never_the_learners_fault(lab: Lab) -> None:
