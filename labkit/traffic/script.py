@@ -160,6 +160,8 @@ def _outcome(tool: str, code: int, text: str) -> str:
         return "unreachable"
     if "server returned error" in lower:
         return "ok"  # wget: an answer is an answer
+    if "invalid option" in lower or "unrecognized option" in lower:
+        return "error"  # a smaller build of the tool than the script counts on: it tried nothing
     if tool == "curl" and code == 7:
         return "refused"
     if (

@@ -201,6 +201,16 @@ def test_a_container_without_labkit_probe_says_so(tmp_path: Path) -> None:
         ("bash", 1, "bash: web: Name or service not known", Verdict.DNS),
         ("bash", 1, "bash: connect: No route to host", Verdict.REFUSED),
         ("missing", 0, "the container has no tool for UDP", None),
+        ("ncudp", 1, "nc: invalid option -- 'u' BusyBox v1.35.0 multi-call binary.", None),
+        ("dig", 0, "", Verdict.OK),
+        (
+            "dig",
+            9,
+            ";; communications error to 10.1.1.1#53: timed out ;; no servers could be reached",
+            Verdict.TIMEOUT,
+        ),
+        ("dig", 9, ";; communications error to 10.1.1.1#53: connection refused", Verdict.REFUSED),
+        ("dig", 9, ";; no servers could be reached", Verdict.TIMEOUT),
     ],
 )
 def test_the_words_of_real_tools(tool: str, code: int, text: str, verdict: Verdict | None) -> None:
