@@ -22,6 +22,10 @@ from labkit.course.steps import FlowPattern, Kind, Step
 from labkit.policy import Flow, World, decide
 
 READY_SECONDS = 180  # for images that have to be pulled first, on a cluster that pulls
+CANNOT_START = (
+    "Kubernetes goes on trying, but that alone seldom helps. Where an image cannot be pulled, the cluster's nodes do not"
+    " reach its registry: bring the image in yourself (with kind: kind load docker-image IMAGE), then run this cell again."
+)
 
 
 class LearnerError(Exception):
@@ -325,7 +329,9 @@ class Lab:
             install(self.cluster, path.read_text(encoding="utf-8"), path.name)
         if self.cluster.live:
             for path in paths:
-                self.cluster.wait_ready(path.read_text(encoding="utf-8"), timeout=READY_SECONDS)
+                self.cluster.wait_ready(
+                    path.read_text(encoding="utf-8"), timeout=READY_SECONDS, progress=display.say
+                )
 
     def _to_start(self, step: Step) -> None:
         """The step's policies and no others, in the chapter's namespaces; remembered, to tell later whether anything was done."""
@@ -404,7 +410,15 @@ def _for_learner(error: Exception) -> Exception:
         ConnectionError,
     )
     known: tuple[type[Exception], ...] = (*told, *_cluster_errors())
-    return LearnerError(str(error)) if isinstance(error, known) else error
+    if not isinstance(error, known):
+        return error
+    return LearnerError(f"{error}\n{CANNOT_START}" if _cannot_start(error) else str(error))
+
+
+def _cannot_start(error: Exception) -> bool:
+    from labkit.cluster import CannotStart
+
+    return isinstance(error, CannotStart)
 
 
 def _cluster_errors() -> tuple[type[Exception], ...]:
