@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import socket
 import subprocess
 import sys
@@ -89,12 +90,17 @@ def wait_for(port: int, process: subprocess.Popen[str] | None = None) -> None:
 
 @pytest.fixture
 def free_port() -> Callable[[], int]:
-    """A port that nobody listens on."""
+    """A port that nobody listens on.
+
+    From below the range that the kernel hands out: there, another test could be given the port before we listen on it, and a
+    connection to it could meet itself.
+    """
 
     def find() -> int:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return int(probe.getsockname()[1])
+        while True:
+            with socket.socket() as probe, contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", random.randint(20000, 30000)))
+                return int(probe.getsockname()[1])
 
     return find
 
