@@ -98,9 +98,8 @@ def demands(world: World, namespaces: Iterable[str], demand: Demand) -> Demands:
                 found.setdefault(flow, Demanded(flow, allow, rule, _can_probe(world, flow)))
     if demand.otherwise:
         for flow in _everything_else(scope, demand):
-            found.setdefault(
-                flow, Demanded(flow, demand.otherwise == "allow", "otherwise", _can_probe(world, flow))
-            )
+            probe = _can_probe(world, flow) and _declared(world, flow)
+            found.setdefault(flow, Demanded(flow, demand.otherwise == "allow", "otherwise", probe))
     return Demands(tuple(found.values()), tuple(missing))
 
 
@@ -132,16 +131,17 @@ def ports_mentioned(world: World) -> set[tuple[int, str]]:
 
 
 def _can_probe(world: World, flow: Flow) -> bool:
-    """Whether trying the flow tells something: a pod as source, and a port that something serves."""
-    if flow.source not in world.pods:
-        return False
-    if flow.destination.startswith("service:"):
-        return flow.protocol == "TCP"
+    """Whether the cluster can be asked: between pods, or from a pod to a Service; by UDP only what answers, which is DNS."""
+    ends = flow.source in world.pods and (
+        flow.destination in world.pods or flow.destination.startswith("service:")
+    )
+    return ends and (flow.protocol == "TCP" or flow.port == 53)
+
+
+def _declared(world: World, flow: Flow) -> bool:
+    """Whether the destination declares the port. "Everything else" is tried only there: nothing answers elsewhere."""
     pod = world.pods.get(flow.destination)
-    if pod is None:
-        return False
-    serves = any((p.port, p.protocol) == (flow.port, flow.protocol) for p in pod.ports)
-    return serves and (flow.protocol == "TCP" or flow.port == 53)
+    return pod is not None and any((p.port, p.protocol) == (flow.port, flow.protocol) for p in pod.ports)
 
 
 def policy_digest(policies: Iterable[Mapping[str, Any]]) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pwd
 import re
-import shutil
 import signal
 import socket
 import ssl
@@ -208,6 +208,19 @@ print("as", __import__("os").getuid(), "all well")
 """
 
 
+def python_of_an_ordinary_user(user: pwd.struct_passwd) -> str:
+    """This Python, or the system's where this one lies in a folder that another user may not enter; skips without either."""
+    same = f"import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]})"
+    for python in (sys.executable, "/usr/bin/python3"):
+        with contextlib.suppress(OSError):
+            done = subprocess.run(
+                [python, "-c", same], user=user.pw_uid, group=user.pw_gid, extra_groups=[], check=False
+            )
+            if done.returncode == 0:
+                return python
+    pytest.skip(f"an ordinary user can run no Python {sys.version_info[0]}.{sys.version_info[1]} here")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests run as an ordinary user already")
 def test_an_ordinary_user_gets_the_same_cluster(machine: None) -> None:
     nobody = pwd.getpwnam("nobody")
@@ -218,7 +231,7 @@ def test_an_ordinary_user_gets_the_same_cluster(machine: None) -> None:
         for path in (Path(folder), home):
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
         path = [str(source), *(entry for entry in sys.path if entry.endswith("site-packages"))]
-        python = shutil.which(sys.executable) or sys.executable
+        python = python_of_an_ordinary_user(nobody)
         done = subprocess.run(
             [python, "-B", "-c", ORDINARY.format(path=path, home=str(home))],
             user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], cwd=folder, capture_output=True, text=True,
