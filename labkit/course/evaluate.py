@@ -64,6 +64,19 @@ class Violation:
         """The policies stop it, and the cluster lets it through: whoever wrote them did nothing wrong."""
         return self.observed and not self.modelled and not self.demanded.allow
 
+    @property
+    def unanswered(self) -> bool:
+        """It must work, no policy stops it, and nothing is there to answer: a Service none of whose pods is ready."""
+        nobody = self.flow.destination.startswith("service:") and not self.decision.endpoints
+        return (
+            self.modelled and self.demanded.allow and nobody and all(h.allowed for h in self.decision.halves)
+        )
+
+    @property
+    def own(self) -> bool:
+        """Whether it is the policies' doing, as far as one can tell."""
+        return not (self.unenforced or self.unanswered)
+
 
 def flows_to_probe(chapter: Chapter, step: Step, world: World) -> list[Flow]:
     """The flows of a step that should be tried on the cluster."""
@@ -101,7 +114,7 @@ def evaluate(
         for i in step.imagine
         if any(w.world == i.id for w in step.wrong)
     }
-    own = {world_id: [v for v in those if not v.unenforced] for world_id, those in wrong_ids.items()}
+    own = {world_id: [v for v in those if v.own] for world_id, those in wrong_ids.items()}
     known = diagnose(step, worlds, own)
     # A step gives its points when it is done: a closed door, say, is worth nothing if nobody can get in.
     done = all(draft.status is Status.PASS for draft in drafts)
@@ -251,10 +264,14 @@ def _flow_drafts(
 
 def _draft(check: str, title: str, count: int, broken: list[Violation], seen: list[Observed]) -> _Draft:
     """The outcome of one part of a demand; `seen`: what became of those of its flows that were to be tried."""
-    own = [violation for violation in broken if not violation.unenforced]
+    own = [violation for violation in broken if violation.own]
     if own:
         reason = "blocked" if own[0].demanded.allow else "open"
         return _Draft(check, title, Status.FAIL, reason, _sentences(own) + _aside(broken, own), _shown(own))
+    if unanswered := [violation for violation in broken if violation.unanswered]:
+        notes = dict.fromkeys(violation.decision.note for violation in unanswered)
+        message = "The policies do not stop these, but nothing is there to answer:\n" + "\n".join(notes)
+        return _Draft(check, title, Status.CANNOT_CHECK, "not-running", message, _shown(unanswered))
     if broken:
         # By the policies these must fail, and still they got through: that is not the learner's doing.
         message = (

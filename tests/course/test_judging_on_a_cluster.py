@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -41,8 +42,17 @@ def nothing_runs(_world: World, flow: Flow) -> Seen:
     return Seen(None, f"pod {flow.destination} is not running (Pending)")
 
 
-def judged(chapter: Chapter, step: Step, network: Network, *further: Any) -> StepResult:
-    """The outcome of a step whose start and then these manifests were applied on such a network."""
+def judged(
+    chapter: Chapter,
+    step: Step,
+    network: Network,
+    *further: Any,
+    stopped: Mapping[str, str] = MappingProxyType({}),
+) -> StepResult:
+    """The outcome of a step whose start and then these manifests were applied on such a network.
+
+    `stopped`: the labels of pods that are not ready.
+    """
     cluster = PaperCluster("a test")
     for demo in chapter.demo:
         cluster.apply((ROOT / "clusters" / "demos" / demo).read_text())
@@ -53,14 +63,18 @@ def judged(chapter: Chapter, step: Step, network: Network, *further: Any) -> Ste
             cluster.delete(one["kind"], one["metadata"]["name"], one["metadata"]["namespace"])
         else:
             cluster.apply(one if isinstance(one, str) else [one])
+    for pod in cluster.list("Pod") if stopped else ():
+        if stopped.items() <= pod["metadata"].get("labels", {}).items():
+            status = {"podIP": "10.244.0.99", "conditions": [{"type": "Ready", "status": "False"}]}
+            cluster.apply([{**pod, "status": status}])
     world = cluster.snapshot()
     observations = {flow: network(world, flow) for flow in flows_to_probe(chapter, step, world)}
     checks = evaluate(chapter, step, world, observations, get=lambda *_: None, mode="live")
     return StepResult(chapter.id, step.id, step.title, tuple(checks))
 
 
-def solution(step: str) -> str:
-    return (ROOT / "solutions" / CHAPTER.id / f"{step}.yaml").read_text()
+def solution(step: str, chapter: Chapter = CHAPTER) -> str:
+    return (ROOT / "solutions" / chapter.id / f"{step}.yaml").read_text()
 
 
 def wrong(step: str, name: str) -> list[dict[str, Any]]:
@@ -122,3 +136,14 @@ def test_some_connections_that_could_not_be_tried_are_told_and_do_not_matter() -
 def test_wrong_policies_fail_where_nothing_could_be_tried() -> None:
     result = judged(CHAPTER, CHAPTER.step("mend-or"), nothing_runs)
     assert result.status is Status.FAIL
+
+
+def test_a_service_without_a_ready_pod_is_not_held_against_the_policies() -> None:
+    chapter = load_chapter(ROOT / "notebooks" / "01-one-door")
+    step, database = chapter.step("names-again"), {"tier": "mysql"}
+    right = solution("names-again", chapter)
+    result = judged(chapter, step, enforces, right, stopped=database)
+    assert (result.status, result.reason) == (Status.CANNOT_CHECK, "not-running"), result.to_text()
+    assert "Service blog/wordpress-mysql has no ready pod" in result.to_text()
+    assert judged(chapter, step, enforces, right).status is Status.PASS
+    assert judged(chapter, step, enforces, stopped=database).status is Status.FAIL
