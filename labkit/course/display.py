@@ -167,16 +167,17 @@ def observed(found: Mapping[Flow, Any]) -> Page:
     """What trying some connections gave, with the evidence."""
     lines = []
     for flow, observation in found.items():
-        if observation.verdict is None and not observation.evidence:
+        if observation.verdict is None:
             lines.append(
-                f"{flow.source} → {flow.destination}, port {flow.port}: not tried; only a pod of the cluster can try"
+                f"{flow.source} → {flow.destination}, port {flow.port}: not tried: {observation.reason}"
             )
             continue
-        verdict = observation.verdict.value if observation.verdict else "not known"
         evidence = ", ".join(
             f"{key}: {value}" for key, value in observation.evidence.items() if value not in (None, "")
         )
-        lines.append(f"{flow.source} → {flow.destination}, port {flow.port}: {verdict}  ({evidence})")
+        lines.append(
+            f"{flow.source} → {flow.destination}, port {flow.port}: {observation.verdict.value}  ({evidence})"
+        )
     text = "\n".join(lines)
     return Page(text, f"<pre>{html.escape(text)}</pre>")
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from labkit.cluster.paper import PaperCluster
-from labkit.course import Chapter, Status, Step, StepResult, load_chapter
+from labkit.course import Chapter, Status, Step, StepResult, display, load_chapter
 from labkit.course.evaluate import evaluate, flows_to_probe
 from labkit.policy import Flow, Verdict, World, decide
+from labkit.traffic.observation import untried
 from tests.course.conftest import ROOT, policies, written_answers
 
 CHAPTER = load_chapter(ROOT / "notebooks" / "02-and-or")
@@ -147,3 +148,11 @@ def test_a_service_without_a_ready_pod_is_not_held_against_the_policies() -> Non
     assert "Service blog/wordpress-mysql has no ready pod" in result.to_text()
     assert judged(chapter, step, enforces, right).status is Status.PASS
     assert judged(chapter, step, enforces, stopped=database).status is Status.FAIL
+
+
+def test_what_could_not_be_tried_says_why() -> None:
+    flow = Flow("blog/wordpress", "blog/mysql", 3306)
+    seen = untried(flow, "pod blog/mysql is not running (Pending)")
+    assert str(display.observed({flow: seen})) == (
+        "blog/wordpress → blog/mysql, port 3306: not tried: pod blog/mysql is not running (Pending)"
+    )
