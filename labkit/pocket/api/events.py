@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from labkit.pocket.api.objects import now
 from labkit.pocket.api.store import clone
@@ -27,15 +28,17 @@ def record(
     """
     reference = reference_to(involved)
     namespace = reference.get("namespace") or "default"
-    name = _name(reference, kind, reason, message, component)
+    names = _names(api)
+    same = _same(reference, kind, reason, message, component)
     moment = now()
-    existing = api.find("events", name, namespace)
+    existing = api.find("events", names[same], namespace) if same in names else None
     if existing is not None:
         event = clone(existing)
         event["count"] = event.get("count", 1) + 1
         event["lastTimestamp"] = moment
         return api.update("events", event)
     source = {"component": component, **({"host": host} if host else {})}
+    name = names[same] = f"{reference['name']}.{_moment():x}"
     return api.create(
         "events",
         {
@@ -70,12 +73,34 @@ def reference_to(obj: Obj) -> Obj:
     return {key: value for key, value in reference.items() if value}
 
 
-def _name(reference: Obj, kind: str, reason: str, message: str, component: str) -> str:
-    """Equal events have one name; it looks like client-go's (`web.18a2f…`), which is name and time."""
-    same = "\0".join(
-        (reference.get("uid", ""), reference.get("fieldPath", ""), kind, reason, message, component)
-    )
-    return f"{reference['name']}.{hashlib.sha256(same.encode()).hexdigest()[:16]}"
+_KNOWN: WeakKeyDictionary[Api, dict[str, str]] = WeakKeyDictionary()
+_last_moment = 0
+
+
+def _names(api: Api) -> dict[str, str]:
+    """The names of the events that there are, by what makes two events equal; read from the store once."""
+    known = _KNOWN.get(api)
+    if known is None:
+        known = _KNOWN[api] = {}
+        for event in api.list("events"):
+            component = (event.get("source") or {}).get("component", "")
+            told = (event.get("type", ""), event.get("reason", ""), event.get("message", ""), component)
+            known[_same(event["involvedObject"], *told)] = event["metadata"]["name"]
+    return known
+
+
+def _same(reference: Obj, kind: str, reason: str, message: str, component: str) -> str:
+    words = (reference.get("uid", ""), reference.get("namespace", ""), reference.get("fieldPath", ""))
+    told = "\0".join((*words, kind, reason, message, component))
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def _moment() -> int:
+    """Nanoseconds, never the same twice: as in client-go the names of events say their order (`web.18a2f...`), and
+    within one second kubectl shows them in the order of their names."""
+    global _last_moment
+    _last_moment = max(time.time_ns(), _last_moment + 1)
+    return _last_moment
 
 
 def expire(api: Api, older_than: float = LIFETIME) -> int:
@@ -88,4 +113,6 @@ def expire(api: Api, older_than: float = LIFETIME) -> int:
         if last < limit:
             api.store.remove("events", metadata["namespace"], metadata["name"])
             gone += 1
+    if gone:
+        _KNOWN.pop(api, None)  # read again when it is needed
     return gone

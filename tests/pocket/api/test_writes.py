@@ -245,6 +245,14 @@ def test_what_may_not_change_does_not(api: Api) -> None:
     )
 
 
+def test_events_of_one_second_are_listed_in_their_order(api: Api) -> None:
+    created = api.create("pods", pod("ordered"), "shop")
+    reasons = ["Scheduled", "Pulled", "Created", "Started", "Killing"]
+    for reason in reasons:
+        api.record_event(created, "Normal", reason, "said", "kubelet")
+    assert [event["reason"] for event in api.list("events", "shop")] == reasons
+
+
 def test_repeated_events_are_counted(api: Api) -> None:
     created = api.create("pods", pod("a"))
     for _ in range(3):
