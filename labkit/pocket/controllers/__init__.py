@@ -22,6 +22,7 @@ from labkit.pocket.controllers import (
     serviceaccounts,
 )
 from labkit.pocket.controllers.bootstrap import bootstrap
+from labkit.pocket.controllers.bootstrap import run as keep_beginnings
 from labkit.pocket.controllers.cluster import ClusterFacts
 
 __all__ = ["CONTROLLERS", "ClusterFacts", "bootstrap", "run_all"]
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 Run = Callable[[Api, ClusterFacts], Awaitable[None]]
 
 CONTROLLERS: Mapping[str, Run] = {
+    "bootstrap": keep_beginnings,
     "namespace": lambda api, _facts: namespaces.run(api),
     "serviceaccount": serviceaccounts.run,
     "deployment": lambda api, _facts: deployments.run(api),

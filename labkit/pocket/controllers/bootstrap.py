@@ -6,6 +6,7 @@ kube-apiserver and kubeadm do for the first two.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from importlib import resources
 from string import Template
@@ -20,7 +21,7 @@ from labkit.pocket.controllers.reconcile import Obj
 log = logging.getLogger(__name__)
 
 NAMESPACES = ("kube-system", "kube-public", "kube-node-lease", "default")
-_SLICES = "endpointslices.discovery.k8s.io"
+_EVERY = 10.0
 
 
 def bootstrap(api: Api, facts: ClusterFacts) -> None:
@@ -33,6 +34,17 @@ def bootstrap(api: Api, facts: ClusterFacts) -> None:
                 _ensure(api, obj)
         _ensure(api, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
     _ensure_api_service(api, facts)
+
+
+async def run(api: Api, facts: ClusterFacts) -> None:
+    """Bring back what must be there when somebody has deleted it (`kubectl delete all --all`), as kube-apiserver
+    does every ten seconds."""
+    while True:
+        await asyncio.sleep(_EVERY)
+        try:
+            bootstrap(api, facts)
+        except ApiError as error:
+            log.warning("what every cluster has could not be kept: %s", error.message)
 
 
 def _ensure(api: Api, obj: Obj) -> None:
