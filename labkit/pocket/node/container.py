@@ -237,11 +237,11 @@ class Container:
 
     # ---- what others ask of it -----------------------------------------------------------------------------
 
-    def attach(self, *, stdin: bool) -> Attachment | None:
-        """Join its streams; None when it does not run."""
+    def attach(self, *, stdin: bool, missed: bytes = b"") -> Attachment | None:
+        """Join its streams, beginning with what was `missed`; None when it does not run."""
         if self.process is None:
             return None
-        attachment = Attachment(self.process, stdin=stdin, detach=self._detached)
+        attachment = Attachment(self.process, stdin=stdin, detach=self._detached, missed=missed)
         self._attached.add(attachment)
         return attachment
 

@@ -59,6 +59,10 @@ class LogFile:
         self._rest[stream] = rest
         self._put(b"".join(out))
 
+    def unfinished(self) -> bytes:
+        """What was written after the last end of a line, such as a prompt: readers of the log do not see it yet."""
+        return b"" if self.closed else b"".join(self._rest.values())
+
     def close(self) -> None:
         """The container has ended. A last line without an end is kept as a partial one."""
         if self.closed:
@@ -175,6 +179,11 @@ async def read(path: Path, writer: LogFile | None, options: LogOptions) -> Async
                 chunk = shaper.shape(_entries(complete))
                 if chunk:
                     yield chunk
+
+
+async def read_now(path: Path, options: LogOptions) -> bytes:
+    """What the log holds at this moment."""
+    return b"".join([chunk async for chunk in read(path, None, options)])
 
 
 def _replaced(path: Path, file: BinaryIO) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,14 @@ from labkit.pocket.node import logs as container_logs
 from labkit.pocket.node.container import Container, log_folder
 from labkit.pocket.node.kubelet import Kubelet
 from labkit.pocket.node.network.namespaces import inside
-from labkit.pocket.node.sessions import ExecProcess
+from labkit.pocket.node.sessions import EndedProcess, ExecProcess
 from labkit.pocket.node.spawner import StartError, ZygoteGone
 from labkit.pocket.runtime import ContainerNotFound, ExecSession, LogOptions, RuntimeFailure
 
 _DIAL_SECONDS = 10
+
+
+_RECENT = timedelta(seconds=2)  # between kubectl's reading of a log and its attaching, on a busy machine
 
 
 class NodeRuntime:
@@ -26,6 +30,7 @@ class NodeRuntime:
     def __init__(self, kubelet: Kubelet) -> None:
         self._kubelet = kubelet
         self._context = kubelet.context
+        self._logs_read: dict[tuple[str, str, str], datetime] = {}  # only the last one matters
 
     def _running(self, namespace: str, pod: str, name: str) -> Container:
         container = self._kubelet.container(namespace, pod, name)
@@ -52,10 +57,24 @@ class NodeRuntime:
     async def attach(
         self, namespace: str, pod: str, container: str, *, stdin: bool, tty: bool
     ) -> ExecSession:
-        """Join the container's own process."""
+        """Join the container's own process.
+
+        kubectl reads the log and then attaches. What a short command wrote between the two would be lost, so it
+        is told again, also when the command has ended by then.
+        """
         del tty  # as the container was made, whatever the client says
+        found = self._kubelet.container(namespace, pod, container)
+        since = self._logs_read.get((namespace, pod, container))
+        recent = since is not None and datetime.now(UTC) - since < _RECENT
+        missed = b""
+        if found is not None and found.log is not None and recent:
+            missed = await container_logs.read_now(found.log.path, LogOptions(since=since))
+            missed += found.log.unfinished()
+        ended = found.record.state.get("terminated") if found is not None else None
+        if ended and recent:
+            return EndedProcess(int(ended.get("exitCode", 0)), missed)
         target = self._running(namespace, pod, container)
-        session = target.attach(stdin=stdin and bool(target.spec.get("stdin")))
+        session = target.attach(stdin=stdin and bool(target.spec.get("stdin")), missed=missed)
         if session is None:
             raise ContainerNotFound(container)
         return session
@@ -65,6 +84,8 @@ class NodeRuntime:
     ) -> AsyncIterator[bytes]:
         """The container's log."""
         path, writer = self._log(namespace, pod, container, options)
+        if not options.follow and not options.previous:
+            self._logs_read = {(namespace, pod, container): datetime.now(UTC)}
         return container_logs.read(path, writer, options)
 
     def _log(

@@ -48,10 +48,45 @@ class ExecProcess:
         self._process.release()
 
 
+class EndedProcess:
+    """A client that came when all was over: the streams are at their end, and the exit code is known."""
+
+    def __init__(self, code: int, missed: bytes = b"") -> None:
+        self._code = code
+        self._missed = missed
+
+    async def write_stdin(self, data: bytes) -> None:
+        """Nobody reads it."""
+
+    def close_stdin(self) -> None:
+        """Nobody reads it."""
+
+    async def read_stdout(self) -> bytes:
+        """What it wrote since its log was read, then the end."""
+        missed, self._missed = self._missed, b""
+        return missed
+
+    async def read_stderr(self) -> bytes:
+        """Nothing any more."""
+        return b""
+
+    def resize(self, columns: int, rows: int) -> None:
+        """There is no terminal any more."""
+
+    async def wait(self) -> int:
+        """The exit code."""
+        return self._code
+
+    def kill(self) -> None:
+        """There is nothing to let go of."""
+
+
 class Attachment:
     """A client at a container's own streams. The container's log pump feeds it; a slow client slows the container."""
 
-    def __init__(self, process: Process, *, stdin: bool, detach: Callable[[Attachment], None]) -> None:
+    def __init__(
+        self, process: Process, *, stdin: bool, detach: Callable[[Attachment], None], missed: bytes = b""
+    ) -> None:
         self._process = process
         self.stdin = stdin
         self._detach = detach
@@ -60,6 +95,8 @@ class Attachment:
         }
         self._gone = asyncio.Event()
         self._over: set[str] = set()
+        if missed:
+            self._queues["stdout"].put_nowait(missed)
 
     async def feed(self, stream: str, data: bytes) -> None:
         """Output of the container, from its log pump; `b""` at the end of the stream."""

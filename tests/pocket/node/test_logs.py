@@ -75,3 +75,10 @@ def test_only_the_previous_log_is_kept(tmp_path: Path) -> None:
     for number in range(4):
         LogFile(tmp_path, number).close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["2.log", "3.log"]
+
+
+async def test_a_line_without_an_end_is_known_although_readers_do_not_see_it_yet(tmp_path: Path) -> None:
+    log = written(tmp_path, b"whole\n/ # ")
+    assert (await logs.read_now(log.path, LogOptions()), log.unfinished()) == (b"whole\n", b"/ # ")
+    log.close()
+    assert (await logs.read_now(log.path, LogOptions()), log.unfinished()) == (b"whole\n/ # ", b"")

@@ -262,3 +262,12 @@ def test_deleting_in_the_foreground_waits_for_the_pods(kubectl: Kubectl) -> None
     kubectl("rollout", "status", "deployment/gone", "--timeout=60s")
     kubectl("delete", "deployment", "gone", "--cascade=foreground", "--timeout=60s")
     assert kubectl("get", "pods,replicasets", "-l", "app=gone", "-o", "name") == ""
+
+
+@pytest.mark.parametrize("script", ["echo told", "echo told; sleep 0.4", "sleep 0.2; echo told"])
+def test_the_output_of_a_short_command_comes_once_whenever_kubectl_attaches(
+    kubectl: Kubectl, script: str
+) -> None:
+    arguments = ["run", "brief", "--rm", "-i", "--restart=Never", "--image=busybox", "--", "sh", "-c", script]
+    done = kubectl.run(*arguments)
+    assert (done.returncode, done.stdout.count("told")) == (0, 1), done.stderr
