@@ -7,7 +7,8 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,8 +107,7 @@ def status(name: str, provider: str | None, output: str) -> None:
     if output == "json":
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:
-        for key, value in found.to_dict().items():
-            click.echo(f"{key + ':':12} {value}")
+        click.echo("\n".join(f"{key + ':':12} {value}" for key, value in _for_people(found.to_dict())))
     if not found.running:
         sys.exit(3)
 
@@ -217,19 +217,26 @@ def node() -> None:
 
 @node.command()
 @click.argument("pod")
-@click.option("-n", "--namespace", default="default", show_default=True, help="The pod's namespace.")
+@click.option("-n", "--namespace", default=None, help="The pod's namespace (default: default).")
 @click.option("--name", default=DEFAULT, show_default=True, help="The cluster.")
 @PROVIDER
-def rules(pod: str, namespace: str, name: str, provider: str | None) -> None:
-    """Print the packet filter rules that the node has for POD, with their counters."""
+def rules(pod: str, namespace: str | None, name: str, provider: str | None) -> None:
+    """Print the packet filter rules that the node has for POD (a name, or NAMESPACE/NAME), with their counters."""
     from labkit.cluster import Cluster
 
     found = _find(name, provider)
     cluster = Cluster.connect(found.kubeconfig, found.context)
+    if namespace is None:
+        namespace, _, pod = pod.rpartition("/")
+        namespace = namespace or "default"
     nodes = cluster.list("nodes")
     pod_object = cluster.get("pods", pod, namespace)
     if pod_object is None:
-        raise click.ClickException(f'pods "{pod}" not found in namespace {namespace}')
+        alike = [p["metadata"] for p in cluster.list("pods") if p["metadata"]["name"] == pod]
+        known = ", ".join(f"labkit node rules {meta['namespace']}/{pod}" for meta in alike)
+        raise click.ClickException(
+            f'pods "{pod}" not found in namespace {namespace}.' + (f" Try: {known}" if known else "")
+        )
     on = pod_object["spec"].get("nodeName") or nodes[0]["metadata"]["name"]
     click.echo(
         cluster.client.raw("GET", f"/api/v1/nodes/{on}/proxy/rules/{namespace}/{pod}").decode(), nl=False
@@ -275,6 +282,19 @@ def _run_remedies(findings: Sequence[Finding], yes: bool) -> None:
     for item in findings:
         if yes or click.confirm(f"Run this?\n{_indented(item.remedy)}\n"):
             subprocess.run(["sh", "-ec", item.remedy], check=False)
+
+
+def _for_people(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """The facts of a cluster without what only programs want; a moment as a date of this machine's clock."""
+    for key, value in facts.items():
+        if key == "created" or value in (None, ""):
+            continue
+        if key == "running":
+            yield "status", "running" if value else "stopped"
+        elif key == "started" and isinstance(value, int | float):
+            yield key, datetime.fromtimestamp(value).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
+        else:
+            yield key, str(value)
 
 
 def _running(cluster: ProvidedCluster) -> str:
