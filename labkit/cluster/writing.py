@@ -12,7 +12,7 @@ from labkit.policy import ObjectKey, SourceMap, load
 
 from . import threeway
 from .client import MERGE_PATCH, STRATEGIC_PATCH, Client
-from .errors import ApplyError, ClusterError, Conflict, Invalid, NotFound
+from .errors import ApplyError, ClusterError, ClusterUnreachable, Conflict, Invalid, NotFound
 from .kinds import Kind, Kinds
 from .waiting import Condition, until
 
@@ -109,6 +109,8 @@ class Writer:
             key = key_of(obj)
             try:
                 result = act(obj, key)
+            except ClusterUnreachable:
+                raise  # so it would be for each of the others
             except ClusterError as problem:
                 failures.append((key, _with_line(problem, lines)))
                 continue

@@ -256,6 +256,15 @@ def check_panel(lab: Lab, step: Step, hints_shown: int) -> Any:
         lab.reset(step.id, quiet=True)
         return "The step is at its beginning again."
 
+    def world() -> World | None:
+        from labkit.cluster import ClusterError
+
+        try:
+            seen: World = lab.cluster.snapshot()
+        except ClusterError:  # the check has said so; only the lines of the policies are missing then
+            return None
+        return seen
+
     return CheckPanel(
         step.title,
         on_check=on_check,
@@ -263,5 +272,5 @@ def check_panel(lab: Lab, step: Step, hints_shown: int) -> Any:
         hint_level=hints_shown,
         on_hint=lambda level: lab.hints_taken(step.id, level),
         on_reset=on_reset,
-        world=lambda: lab.cluster.snapshot(),
+        world=world,
     )

@@ -27,6 +27,8 @@ CANNOT_START = (
     " reach its registry: bring the image in yourself (with kind: kind load docker-image IMAGE), then run this cell again."
 )
 
+NOT_RUNNING = "If it is the lab's own, start it in a terminal with `labkit up`, then run lab.setup()."
+
 
 class LearnerError(Exception):
     """Something was asked that cannot be done; shown to the learner as this one message, never as a traceback."""
@@ -52,6 +54,7 @@ class Lab:
         try:
             self.chapter = load_chapter(chapter_folder(chapter))
             self.cluster: Any = cluster if cluster is not None else connect()
+            self._finds_its_cluster = cluster is None
         except Exception as error:
             raise _for_learner(error) from None
         self._progress = progress or Progress.of(home())
@@ -66,6 +69,9 @@ class Lab:
 
     def setup(self) -> None:
         """Install the chapter's demo and wait until it runs, with no policy in the chapter's namespaces."""
+        if self._finds_its_cluster:  # it may have been started anew, at another address
+            with self._learner_errors():
+                self.cluster = connect()
         display.say(
             f"{self.chapter.title}: about {self.chapter.minutes} minutes, {len(self.chapter.steps)} steps."
         )
@@ -412,7 +418,15 @@ def _for_learner(error: Exception) -> Exception:
     known: tuple[type[Exception], ...] = (*told, *_cluster_errors())
     if not isinstance(error, known):
         return error
+    if _unreachable(error) and "labkit up" not in str(error):
+        return LearnerError(f"{error}\n{NOT_RUNNING}")
     return LearnerError(f"{error}\n{CANNOT_START}" if _cannot_start(error) else str(error))
+
+
+def _unreachable(error: Exception) -> bool:
+    from labkit.cluster import ClusterUnreachable
+
+    return isinstance(error, ClusterUnreachable)
 
 
 def _cannot_start(error: Exception) -> bool:

@@ -160,8 +160,12 @@ def test_a_cluster_that_is_down_is_never_the_learners_fault(lab: Lab) -> None:
         result = lab.run_check("mend-or")
         assert result.status is Status.CANNOT_CHECK
         assert lab._progress.step("02-and-or", "mend-or")["last"]["status"] == "cannot_check"
-        with pytest.raises(LearnerError):
+        lab.check("mend-or")  # shows that it cannot check, and raises nothing
+        with pytest.raises(LearnerError, match="labkit up"):
             lab.start("mend-or")
+        with pytest.raises(LearnerError) as caught:
+            lab.reset("mend-or")
+        assert str(caught.value).count("cannot reach") == 1
     finally:
         lifecycle.up(running.name, home=running.home)
     lab.reset("mend-or")
