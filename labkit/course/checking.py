@@ -9,10 +9,11 @@ from typing import Any, Protocol
 
 from labkit.course.answers import Reply, expected, judge_prediction, judge_reply
 from labkit.course.demands import policy_digest
-from labkit.course.evaluate import Observed, evaluate, flows_to_probe
+from labkit.course.evaluate import evaluate, flows_to_probe
 from labkit.course.progress import Progress
 from labkit.course.results import CheckResult, Status, StepResult
 from labkit.course.steps import Chapter, Kind, Step
+from labkit.course.violations import Observed
 from labkit.policy import Flow, World
 
 Say = Callable[[str], None]

@@ -10,7 +10,7 @@ from labkit.course.steps import FlowPattern, Step, WrongAnswer
 from labkit.policy import Flow, World
 
 if TYPE_CHECKING:
-    from labkit.course.evaluate import Violation
+    from labkit.course.violations import Violation
 
 
 def diagnose(

@@ -13,12 +13,12 @@ from labkit.course.checking import Subject, check_step, current_digest
 from labkit.course.connect import connect, default_namespaces
 from labkit.course.demands import Scope
 from labkit.course.demo import install
-from labkit.course.evaluate import Observed
 from labkit.course.load import load_chapter
 from labkit.course.places import chapter_folder, home, manifest, root
 from labkit.course.progress import Progress
 from labkit.course.results import Status, StepResult
 from labkit.course.steps import FlowPattern, Kind, Step
+from labkit.course.violations import Observed
 from labkit.policy import Flow, World, decide
 
 READY_SECONDS = 180  # for images that have to be pulled first, on a cluster that pulls
