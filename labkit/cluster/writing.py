@@ -108,6 +108,8 @@ class Writer:
         for obj, lines in self.read(objects, source, namespace):
             key = key_of(obj)
             try:
+                if not key.name:
+                    raise Invalid("resource name may not be empty: the object has no metadata.name")
                 result = act(obj, key)
             except ClusterUnreachable:
                 raise  # so it would be for each of the others
