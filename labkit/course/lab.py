@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from labkit.course import display
@@ -12,30 +11,15 @@ from labkit.course.asking import ends, port_number, protocol_name, words_of
 from labkit.course.checking import Subject, check_step, current_digest
 from labkit.course.connect import connect, default_namespaces
 from labkit.course.demands import Scope
-from labkit.course.demo import install
+from labkit.course.learner_errors import LearnerError, for_learner
 from labkit.course.load import load_chapter
-from labkit.course.places import chapter_folder, home, manifest, root
+from labkit.course.places import chapter_folder, home, root
 from labkit.course.progress import Progress
 from labkit.course.results import Status, StepResult
+from labkit.course.stage import Stage
 from labkit.course.steps import FlowPattern, Kind, Step
 from labkit.course.violations import Observed
 from labkit.policy import Flow, World, decide
-
-READY_SECONDS = 180  # for images that have to be pulled first, on a cluster that pulls
-CANNOT_START = (
-    "Kubernetes goes on trying, but that alone seldom helps. Where an image cannot be pulled, the cluster's nodes do not"
-    " reach its registry: bring the image in yourself (with kind: kind load docker-image IMAGE), then run this cell again."
-)
-
-NOT_RUNNING = "If it is the lab's own, start it in a terminal with `labkit up`, then run lab.setup()."
-
-
-class LearnerError(Exception):
-    """Something was asked that cannot be done; shown to the learner as this one message, never as a traceback."""
-
-    def _render_traceback_(self) -> list[str]:
-        # IPython's hook for errors that speak for themselves.
-        return [f"✗ {self}"]
 
 
 class Lab:
@@ -56,7 +40,7 @@ class Lab:
             self.cluster: Any = cluster if cluster is not None else connect()
             self._finds_its_cluster = cluster is None
         except Exception as error:
-            raise _for_learner(error) from None
+            raise for_learner(error) from None
         self._progress = progress or Progress.of(home())
         self._answers: dict[str, Reply] = {}
         self._predictions: dict[str, dict[Flow, bool]] = {}
@@ -77,9 +61,10 @@ class Lab:
         )
         display.say(self.cluster.describe() if self.cluster.live else self.cluster.why)
         with self._learner_errors():
-            self._install_demo()
-            self._restore_labels()
-            self._remove_policies(keep=set())
+            stage = self._stage()
+            stage.install()
+            stage.restore_labels()
+            stage.remove_policies()
             pods = self._scope().pods
             display.say(f"Ready: {len(pods)} pods in {', '.join(self.chapter.namespaces)}.")
 
@@ -88,17 +73,18 @@ class Lab:
         step = self._step(step_id)
         self._step_in_hand = step.id
         with self._learner_errors():
-            self._to_start(step)
+            self._begin(step)
         return display.task(self.chapter, step, self._progress.step(self.chapter.id, step.id))
 
     def reset(self, step_id: str | None = None, *, quiet: bool = False) -> None:
         """Put a step back to its beginning: its demo, its policies, and none of yours."""
         step = self._step(step_id)
         with self._learner_errors():
-            self._take_away_what_was_made(step)
-            self._install_demo()
-            self._restore_labels()
-            self._to_start(step)
+            stage = self._stage()
+            stage.take_away_what_was_made(step)
+            stage.install()
+            stage.restore_labels()
+            self._begin(step)
         self._answers.pop(step.id, None)
         self._predictions.pop(step.id, None)
         self._tables.pop(step.id, None)
@@ -328,117 +314,17 @@ class Lab:
         found: Mapping[Flow, Observed] = probe(self.cluster, list(flows))
         return found
 
-    def _install_demo(self) -> None:
-        """Apply the demo and wait until it runs; where it runs already, this changes nothing."""
-        paths = [manifest(self.chapter.folder, name) for name in self.chapter.demo]
-        for path in paths:
-            install(self.cluster, path.read_text(encoding="utf-8"), path.name)
-        if self.cluster.live:
-            for path in paths:
-                self.cluster.wait_ready(
-                    path.read_text(encoding="utf-8"), timeout=READY_SECONDS, progress=display.say
-                )
+    def _stage(self) -> Stage:
+        return Stage(self.chapter, self.cluster, display.say)
 
-    def _to_start(self, step: Step) -> None:
-        """The step's policies and no others, in the chapter's namespaces; remembered, to tell later whether anything was done."""
-        start: list[tuple[Path, str]] = [
-            (path, path.read_text(encoding="utf-8"))
-            for path in (manifest(self.chapter.folder, n) for n in step.start)
-        ]
-        kept = {
-            (obj["metadata"]["namespace"], obj["metadata"]["name"])
-            for _, text in start
-            for obj in display.objects(text)
-        }
-        self._remove_policies(keep=kept)
-        for path, text in start:
-            self.cluster.replace(text, path.name)  # and not apply, which keeps what somebody added by hand
-        if self._take_away_what_was_made(step):
-            self._install_demo()
-        self._progress.record(
-            self.chapter.id, step.id, start_digest=current_digest(self.cluster, self.chapter)
-        )
-
-    def _remove_policies(self, keep: set[tuple[str, str]]) -> None:
-        for namespace in self.chapter.namespaces:
-            for policy in self.cluster.list("NetworkPolicy", namespace=namespace):
-                if (namespace, policy["metadata"]["name"]) not in keep:
-                    self.cluster.delete("NetworkPolicy", policy["metadata"]["name"], namespace)
-
-    def _take_away_what_was_made(self, step: Step) -> bool:
-        """Delete the objects that the step asks for, unless they are as the demo makes them; gives whether any was deleted."""
-        demo = self._labels_of_the_demo()
-        gone = False
-        for wanted in step.objects:
-            found = self.cluster.get(wanted["kind"], wanted["name"], wanted.get("namespace"))
-            if found is None or demo.get(_identity(found)) == found["metadata"].get("labels", {}):
-                continue
-            self.cluster.delete(wanted["kind"], wanted["name"], wanted.get("namespace"))
-            gone = True
-        return gone
-
-    def _restore_labels(self) -> None:
-        """Take labels off that somebody put on the demo's pods and namespaces by hand: policies choose by them."""
-        for (kind, namespace, name), labels in self._labels_of_the_demo().items():
-            found = self.cluster.get(kind, name, namespace or None) if kind in ("Pod", "Namespace") else None
-            if found is None:
-                continue
-            added = set(found["metadata"].get("labels", {})) - set(labels) - {"kubernetes.io/metadata.name"}
-            if added:
-                change = {"metadata": {"labels": dict.fromkeys(sorted(added))}}
-                self.cluster.patch(kind, name, change, namespace=namespace or None)
-
-    def _labels_of_the_demo(self) -> dict[tuple[str, str, str], dict[str, str]]:
-        paths = (manifest(self.chapter.folder, name) for name in self.chapter.demo)
-        found = (obj for path in paths for obj in display.objects(path.read_text(encoding="utf-8")))
-        return {_identity(obj): obj["metadata"].get("labels", {}) for obj in found}
+    def _begin(self, step: Step) -> None:
+        """Put the step's start in force, and remember it, to tell later whether anything was done."""
+        self._stage().begin(step)
+        digest = current_digest(self.cluster, self.chapter)
+        self._progress.record(self.chapter.id, step.id, start_digest=digest)
 
     def _learner_errors(self) -> display.LearnerErrors:
-        return display.LearnerErrors(_for_learner)
-
-
-def _identity(obj: Mapping[str, Any]) -> tuple[str, str, str]:
-    return obj["kind"], obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
-
-
-def _for_learner(error: Exception) -> Exception:
-    """An error as a learner should see it; our own mistakes stay what they are."""
-    from labkit.course.load import AuthorError
-    from labkit.course.places import NotFoundError
-    from labkit.policy import PolicyError, WorldError, yamlseam
-
-    told: tuple[type[Exception], ...] = (
-        AuthorError,
-        NotFoundError,
-        PolicyError,
-        WorldError,
-        yamlseam.YamlError,
-        ConnectionError,
-    )
-    known: tuple[type[Exception], ...] = (*told, *_cluster_errors())
-    if not isinstance(error, known):
-        return error
-    if _unreachable(error) and "labkit up" not in str(error):
-        return LearnerError(f"{error}\n{NOT_RUNNING}")
-    return LearnerError(f"{error}\n{CANNOT_START}" if _cannot_start(error) else str(error))
-
-
-def _unreachable(error: Exception) -> bool:
-    from labkit.cluster import ClusterUnreachable
-
-    return isinstance(error, ClusterUnreachable)
-
-
-def _cannot_start(error: Exception) -> bool:
-    from labkit.cluster import CannotStart
-
-    return isinstance(error, CannotStart)
-
-
-def _cluster_errors() -> tuple[type[Exception], ...]:
-    from labkit.cluster import ClusterError
-
-    return (ClusterError,)
+        return display.LearnerErrors(for_learner)
 
 
 def _yes_or_no(word: str | bool) -> bool:

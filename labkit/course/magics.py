@@ -10,7 +10,8 @@ from typing import Any
 def apply_cell(line: str, cell: str, *, source: str) -> None:
     """Apply a cell's text with the options of the magic's line (`-n NAMESPACE`); a cell of comments only does nothing."""
     from labkit.course import display
-    from labkit.course.lab import Lab, LearnerError
+    from labkit.course.lab import Lab
+    from labkit.course.learner_errors import LearnerError
 
     parser = argparse.ArgumentParser(prog="%%apply", add_help=False, exit_on_error=False)
     parser.add_argument("-n", "--namespace", default="default")

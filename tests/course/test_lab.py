@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from labkit.course.lab import Lab, LearnerError
+from labkit.course.lab import Lab
+from labkit.course.learner_errors import LearnerError
 from labkit.course.progress import Progress
 from labkit.course.results import Status
 from tests.course.conftest import ROOT
