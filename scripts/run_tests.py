@@ -1,7 +1,8 @@
 """Run the tests: groups side by side, each with its own log, and one summary at the end.
 
-`python scripts/run_tests.py [GROUP ...]`: lint, unit, cluster, notebooks, browser; `all` (the default) is all of them.
-Groups that need what this machine lacks (user namespaces, a browser) skip, and the summary says loudly what and why.
+`python scripts/run_tests.py [GROUP ...]`: lint, unit, cluster, notebooks, browser; `all` (the default) is all of them;
+`quick` is the part of unit that the inner loop runs. Groups that need what this machine lacks (user namespaces, a browser)
+skip, and the summary says loudly what and why.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ BIN = Path(sys.executable).parent
 # Cheap and quick to fail first; what waits on the network beside what computes.
 LANES = (("lint", "unit", "notebooks"), ("cluster", "browser"))
 GROUPS = [group for lane in LANES for group in lane]
+QUICK = "quick"  # part of unit: the engine, the course and the controllers, on both cores
 LINT = {
     "ruff": [BIN / "ruff", "check", "--quiet", "."],
     "format": [BIN / "ruff", "format", "--check", "--quiet", "."],
@@ -33,6 +35,18 @@ LINT = {
 }
 # What each group runs: pytest's mark expression, and the folders to collect from (collecting all of them takes its time).
 TESTS = {
+    "quick": (
+        "not cluster and not notebooks and not browser",
+        [
+            "-n",
+            "2",
+            "tests/policy",
+            "tests/conformance",
+            "tests/course",
+            "tests/widgets",
+            "tests/pocket/controllers",
+        ],
+    ),
     "unit": ("not cluster and not notebooks and not browser", ["tests"]),
     "cluster": (
         "cluster",
@@ -121,7 +135,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("groups", nargs="*", choices=[*GROUPS, "all"], default=["all"], metavar="GROUP")
+    parser.add_argument(
+        "groups", nargs="*", choices=[*GROUPS, QUICK, "all"], default=["all"], metavar="GROUP"
+    )
     wanted = parser.parse_args().groups
     wanted = GROUPS if "all" in wanted else wanted
     outcomes: list[Outcome] = []
@@ -141,7 +157,7 @@ def main() -> None:
                     flush=True,
                 )
 
-    lanes = [threading.Thread(target=work, args=(lane,)) for lane in LANES]
+    lanes = [threading.Thread(target=work, args=(lane,)) for lane in (*LANES, (QUICK,))]
     for lane in lanes:
         lane.start()
     for lane in lanes:
