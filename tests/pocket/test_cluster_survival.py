@@ -20,7 +20,7 @@ import pytest
 
 from labkit.pocket import lifecycle
 from labkit.pocket.errors import NoSuchCluster
-from tests.pocket.running import Room, RunningCluster, processes_of
+from tests.pocket.running import KUBECTL, Room, RunningCluster, processes_of
 
 pytestmark = pytest.mark.cluster
 
@@ -187,8 +187,6 @@ def test_the_clusters_network_is_not_the_machines(running: RunningCluster) -> No
 
 
 ORDINARY = """
-import sys
-sys.path[:0] = {path!r}
 from pathlib import Path
 from labkit.pocket import lifecycle
 from tests.pocket.running import Room, RunningCluster, processes_of
@@ -208,8 +206,11 @@ print("as", __import__("os").getuid(), "all well")
 """
 
 
-def python_of_an_ordinary_user(user: pwd.struct_passwd) -> str:
-    """This Python, or the system's where this one lies in a folder that another user may not enter; skips without either."""
+def python_of_an_ordinary_user(user: pwd.struct_passwd, source: Path, folder: Path) -> str:
+    """A virtual environment that another user can run, with all that this one has.
+
+    Made from this Python, or from the system's where this one lies in a folder that others may not enter; skips without either.
+    """
     same = f"import sys; sys.exit(sys.version_info[:2] != {sys.version_info[:2]})"
     for python in (sys.executable, "/usr/bin/python3"):
         with contextlib.suppress(OSError):
@@ -217,8 +218,15 @@ def python_of_an_ordinary_user(user: pwd.struct_passwd) -> str:
                 [python, "-c", same], user=user.pw_uid, group=user.pw_gid, extra_groups=[], check=False
             )
             if done.returncode == 0:
-                return python
-    pytest.skip(f"an ordinary user can run no Python {sys.version_info[0]}.{sys.version_info[1]} here")
+                break
+    else:
+        pytest.skip(f"an ordinary user can run no Python {sys.version_info[0]}.{sys.version_info[1]} here")
+    subprocess.run([python, "-m", "venv", "--without-pip", folder], check=True)
+    own = next(folder.glob("lib/python3*/site-packages"))
+    seen = [str(source), *(entry for entry in sys.path if entry.endswith("site-packages"))]
+    (own / "everything.pth").write_text("\n".join(seen))
+    (folder / "bin" / "kubectl").symlink_to(KUBECTL)
+    return str(folder / "bin" / "python")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests run as an ordinary user already")
@@ -230,10 +238,9 @@ def test_an_ordinary_user_gets_the_same_cluster(machine: None) -> None:
         home.mkdir()
         for path in (Path(folder), home):
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
-        path = [str(source), *(entry for entry in sys.path if entry.endswith("site-packages"))]
-        python = python_of_an_ordinary_user(nobody)
+        python = python_of_an_ordinary_user(nobody, source, Path(folder, "venv"))
         done = subprocess.run(
-            [python, "-B", "-c", ORDINARY.format(path=path, home=str(home))],
+            [python, "-B", "-c", ORDINARY.format(home=str(home))],
             user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], cwd=folder, capture_output=True, text=True,
             env={"PATH": os.environ["PATH"], "HOME": folder}, timeout=60, check=False,
         )  # fmt: skip
