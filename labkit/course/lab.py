@@ -25,9 +25,8 @@ from labkit.policy import Flow, World, decide
 class Lab:
     """A chapter on the learner's cluster.
 
-    chapter: the name of its folder, for example "02-and-or". cluster: anything like
-    `labkit.cluster.Cluster`; by default the one that
-    KUBECONFIG or the running lab names, and a cluster on paper where this machine can run none.
+    chapter: the name of its folder, for example "02-and-or". cluster: anything like `labkit.cluster.Cluster`; by default
+    the one that KUBECONFIG or the running lab names, and a cluster on paper where this machine can run none.
     """
 
     current: Lab | None = None  # what the %%apply magic works on

@@ -11,12 +11,10 @@ class NotFoundError(Exception):
 
 
 def home() -> Path:
-    """The lab's own folder on this machine: LABKIT_HOME, else the user's data folder."""
-    if given := os.environ.get("LABKIT_HOME"):
-        return Path(given)
-    import platformdirs
+    """The lab's own folder on this machine, where clusters and progress lie side by side."""
+    from labkit.pocket.places import default_home
 
-    return Path(platformdirs.user_data_dir("labkit"))
+    return default_home()
 
 
 def root() -> Path:
