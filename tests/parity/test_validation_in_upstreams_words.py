@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.pocket.parity.conftest import Asked
-from tests.pocket.parity.recording import assert_same, recording, settle
+from tests.parity.conftest import Asked
+from tests.parity.recording import assert_same, recording, settle
 
 ROWS = {row["name"]: row for row in recording("validation")}
 ASKED = [name for name, row in ROWS.items() if "code" in row]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from labkit.pocket.api.kinds import rules_for
-from tests.pocket.parity.conftest import Asked
-from tests.pocket.parity.recording import assert_same, recording, settle
+from tests.parity.conftest import Asked
+from tests.parity.recording import assert_same, recording, settle
 
 TABLES = {table["resource"]: table for table in recording("tables")}
 CELLS = {

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.pocket.parity.conftest import Asked
-from tests.pocket.parity.recording import HERE, assert_same, recording, settle
+from tests.parity.conftest import Asked
+from tests.parity.recording import HERE, assert_same, recording, settle
 
 # What a pod looks like inside (mounts, the toolbox, the whole help text) is the node's own; here it is about the streams.
 LEFT_OUT = {

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.pocket.parity.conftest import Asked
-from tests.pocket.parity.recording import assert_same, recording, settle
+from tests.parity.conftest import Asked
+from tests.parity.recording import assert_same, recording, settle
 
 # What the recording cluster had and no pocket cluster has (other pods, other groups, random tokens), what depends on
 # the moment, and what this test's way to name the cluster changes.

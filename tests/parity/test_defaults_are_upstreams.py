@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.pocket.parity.conftest import Asked
-from tests.pocket.parity.recording import assert_same, recording, settle
+from tests.parity.conftest import Asked
+from tests.parity.recording import assert_same, recording, settle
 
 ROWS = {row["name"]: row for row in recording("defaulting")}
 PLURALS = {"NetworkPolicy": "networkpolicies", "Endpoints": "endpoints"}

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.pocket.parity.conftest import Asked
-from tests.pocket.parity.recording import HERE, assert_same, recording, settle
+from tests.parity.conftest import Asked
+from tests.parity.recording import HERE, assert_same, recording, settle
 
 ROWS = {row["name"]: row for row in recording("states") if row["name"] != "ReplicaSet none"}
 DESCRIBED = {row["what"]: row["stdout"] for row in recording("describe")}
