@@ -20,6 +20,7 @@ _COMMANDS = {
     "doctor": "doctor:doctor",
     "lab": "lab:lab",
     "node": "node:node",
+    "components": "components:components",
 }
 
 
