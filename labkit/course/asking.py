@@ -1,14 +1,29 @@
-"""What a learner types into `lab.why`, `lab.observe` and the pictures, read kindly. ValueError says what would be understood."""
+"""What a learner types into `lab.why`, `lab.observe`, `lab.predict` and the pictures, read kindly.
+
+ValueError says what would be understood.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from labkit.policy import World
+from labkit.course.demands import Scope
+from labkit.course.steps import FlowPattern
+from labkit.policy import Flow, World
 
 _PROTOCOLS = ("TCP", "UDP", "SCTP")
 _SHOWN = 12
+_WORDS = {
+    "allow": True,
+    "yes": True,
+    "✓": True,
+    "true": True,
+    "deny": False,
+    "no": False,
+    "✗": False,
+    "false": False,
+}
 
 
 def port_number(port: int | str) -> int:
@@ -29,6 +44,51 @@ def protocol_name(protocol: str) -> str:
 def ends(world: World, source: str, destination: str) -> tuple[str, str]:
     """The two ends of a flow, checked for their form; a bare name is completed where only one pod has it."""
     return _end(world, source), _end(world, destination)
+
+
+def flows_between(scope: Scope, source: str, destination: str, port: int, protocol: str) -> list[Flow]:
+    """The flows that two ends stand for, at least one."""
+    source, destination = ends(scope.world, source, destination)
+    pattern = FlowPattern((source,), (destination,), ((port, protocol_name(protocol)),))
+    flows = list(scope.flows(pattern))
+    if not flows:
+        missing = [f"there is no {text}" for text in scope.missing(pattern)]
+        reason = ", ".join(missing) or "that is one and the same pod"
+        raise ValueError(f"No connection from {source} to {destination} can be tried: {reason}.")
+    return flows
+
+
+def predicted(scope: Scope, asked: list[Flow], said: Mapping[str, str | bool]) -> dict[Flow, bool]:
+    """A prediction in words, {"a/x -> b/y": "allow"}, as flows among those asked for."""
+    if not isinstance(said, Mapping):
+        raise ValueError(
+            'Write a prediction as {"namespace/pod -> namespace/pod": "allow", ...}, or click into the table.'
+        )
+    found: dict[Flow, bool] = {}
+    for text, word in said.items():
+        allow = _WORDS.get(str(word).strip().lower())
+        flows = _asked_for(scope, asked, text)
+        if allow is None:
+            raise ValueError(f'A prediction is "allow" or "deny", not {word!r}.')
+        found.update(dict.fromkeys(flows, allow))
+    return found
+
+
+def _asked_for(scope: Scope, asked: list[Flow], text: str) -> list[Flow]:
+    source, arrow, destination = text.replace("→", "->").partition("->")
+    if not arrow:
+        raise ValueError(f'Write a prediction as "namespace/pod -> namespace/pod", not as {text!r}.')
+    ports = {flow.port: None for flow in asked}
+    pattern = FlowPattern((source.strip(),), (destination.strip(),), tuple((port, "TCP") for port in ports))
+    found = set(scope.flows(pattern))
+    if not found:
+        raise ValueError(
+            f"{text!r}: there are no such pods. The pods are: {words_of(pod.key for pod in scope.pods)}"
+        )
+    if not found & set(asked):
+        known = ", ".join(dict.fromkeys(f"{flow.source} -> {flow.destination}" for flow in asked))
+        raise ValueError(f"{text!r} is none of the connections asked for: {known}.")
+    return [flow for flow in asked if flow in found]
 
 
 def words_of(names: Iterable[str]) -> str:

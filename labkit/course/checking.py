@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from labkit.course.answers import Reply, expected, judge_prediction, judge_reply
 from labkit.course.demands import policy_digest
@@ -13,8 +13,13 @@ from labkit.course.evaluate import evaluate, flows_to_probe
 from labkit.course.progress import Progress
 from labkit.course.results import CheckResult, Status, StepResult
 from labkit.course.steps import Chapter, Kind, Step
-from labkit.course.violations import Observed
+from labkit.course.trying import Prober, contradicts, try_flows
+from labkit.course.unenforced import refused
+from labkit.course.violations import REACHED, Observed
 from labkit.policy import Flow, World
+
+if TYPE_CHECKING:
+    from labkit.course.enforcement import Enforcement, Finding
 
 Say = Callable[[str], None]
 START_SECONDS = 30.0
@@ -36,9 +41,6 @@ class Subject(Protocol):
         """The objects that decide traffic."""
 
 
-Prober = Callable[[Iterable[Flow]], Mapping[Flow, Observed]]
-
-
 def check_step(
     chapter: Chapter,
     step: Step,
@@ -46,15 +48,16 @@ def check_step(
     progress: Progress,
     *,
     prober: Prober | None,
+    network: Enforcement | None = None,
     answer: Reply | None = None,
     prediction: Mapping[Flow, bool] | None = None,
     say: Say = lambda _: None,
 ) -> StepResult:
     """Judge a step now and record the outcome in the progress file.
 
-    `prober` tries flows on the cluster; None where it cannot be probed. `say` is told what happens, for a
-    progress line. A cluster that does
-    not answer gives CANNOT_CHECK, never a failure and never an exception.
+    `prober` tries flows on the cluster; None where it cannot be probed. `network` knows whether the cluster's network enforces
+    policies: where it does not, a step about policies is refused, not judged. `say` is told what happens, for a progress line.
+    A cluster that does not answer gives CANNOT_CHECK, never a failure and never an exception.
     """
     from importlib.metadata import version
 
@@ -72,35 +75,40 @@ def check_step(
             checks = [judge_reply(step, answer, right)]
         elif step.kind is Kind.PREDICT:
             checks = [judge_prediction(chapter, step, world, prediction or {})]
+        elif (known := _open_network(step, network)) is not None:
+            touched = not _untouched(chapter, step, progress, digest)
+            checks = refused(
+                step, chapter, known, _by_the_model(chapter, step, cluster, world) if touched else []
+            )
         elif _untouched(chapter, step, progress, digest):
             checks = [_not_attempted(step, _elsewhere(cluster, chapter))]
         else:
             if cluster.live and _let_pods_start(step, cluster, say):
                 world = cluster.snapshot()
-            flows = flows_to_probe(chapter, step, world)
-            if prober is not None and flows:
+            if prober is not None and (flows := flows_to_probe(chapter, step, world)):
                 say(f"Trying {len(flows)} connections on the cluster ...")
-                observations = prober(flows)
-            say("Comparing with what the step asks for ...")
-            checks = evaluate(
-                chapter,
-                step,
-                world,
-                observations,
-                get=lambda kind, ns, name: cluster.get(kind, name, ns),
-                mode="live" if prober else "model",
-            )
+                world, observations = try_flows(
+                    prober, world, lambda now: flows_to_probe(chapter, step, now), snapshot=cluster.snapshot
+                )
+                digest = current_digest(cluster, chapter)
+            doubt = network is not None and _let_through(world, observations)
+            if doubt and network is not None and (found := network.prove(say)).open:
+                checks = refused(step, chapter, found, _by_the_model(chapter, step, cluster, world))
+            else:
+                say("Comparing with what the step asks for ...")
+                mode = "live" if prober else "model"
+                checks = evaluate(chapter, step, world, observations, get=_getter(cluster), mode=mode)
     except ClusterUnreachable as error:
         checks = [_cannot_check(step, str(error))]
-    known = progress.step(chapter.id, step.id)
+    record = progress.step(chapter.id, step.id)
     result = StepResult(
         chapter=chapter.id,
         step=step.id,
         title=step.title,
         checks=tuple(checks),
         message=_first_sentence(step, checks),
-        hint_level_used=known["hints"],
-        attempts=known["attempts"] + any(check.status in (Status.PASS, Status.FAIL) for check in checks),
+        hint_level_used=record["hints"],
+        attempts=record["attempts"] + any(check.status in (Status.PASS, Status.FAIL) for check in checks),
         duration_ms=round((time.monotonic() - clock) * 1000),
         policy_digest=digest,
         labkit_version=version("labkit"),
@@ -109,6 +117,27 @@ def check_step(
     )
     progress.record_result(chapter.id, step.id, result.to_dict())
     return result
+
+
+def _open_network(step: Step, network: Enforcement | None) -> Finding | None:
+    """What is remembered of a network that enforces nothing, where that matters to the step."""
+    finding = network.finding() if network is not None and step.needs_enforcement else None
+    return finding if finding is not None and finding.open else None
+
+
+def _let_through(world: World, observations: Mapping[Flow, Observed]) -> bool:
+    """Whether the cluster let through what the policies stop, and went on doing so."""
+    return any(
+        seen.verdict in REACHED and contradicts(world, flow, seen) for flow, seen in observations.items()
+    )
+
+
+def _by_the_model(chapter: Chapter, step: Step, cluster: Subject, world: World) -> list[CheckResult]:
+    return evaluate(chapter, step, world, {}, get=_getter(cluster), mode="model")
+
+
+def _getter(cluster: Subject) -> Callable[[str, str | None, str], Mapping[str, Any] | None]:
+    return lambda kind, namespace, name: cluster.get(kind, name, namespace)
 
 
 def _let_pods_start(step: Step, cluster: Any, say: Say) -> bool:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from labkit.course import display
 from labkit.course.answers import Reply, cells, reply
-from labkit.course.asking import ends, port_number, protocol_name, words_of
+from labkit.course.asking import flows_between, port_number, predicted, words_of
 from labkit.course.checking import Subject, check_step, current_digest
 from labkit.course.connect import connect, default_namespaces
 from labkit.course.demands import Scope
+from labkit.course.enforcement import Finding
+from labkit.course.ground import Ground
 from labkit.course.learner_errors import LearnerError, for_learner
 from labkit.course.load import load_chapter
+from labkit.course.notice import show_notice
 from labkit.course.places import chapter_folder, home, root
 from labkit.course.progress import Progress
 from labkit.course.results import Status, StepResult
 from labkit.course.stage import Stage
-from labkit.course.steps import FlowPattern, Kind, Step
-from labkit.course.violations import Observed
+from labkit.course.steps import Kind, Step
+from labkit.course.unenforced import refusal, told, whole_message
 from labkit.policy import Flow, World, decide
 
 
@@ -46,6 +49,7 @@ class Lab:
         self._tables: dict[str, Any] = {}
         self._last_drawn: World | None = None
         self._step_in_hand: str | None = None
+        self._ground = self._new_ground()
         Lab.current = self
 
     # -- beginning ---------------------------------------------------------------------------------------------------------------
@@ -55,17 +59,27 @@ class Lab:
         if self._finds_its_cluster:  # it may have been started anew, at another address
             with self._learner_errors():
                 self.cluster = connect()
+                self._ground = self._new_ground()
         display.say(
             f"{self.chapter.title}: about {self.chapter.minutes} minutes, {len(self.chapter.steps)} steps."
         )
         display.say(self.cluster.describe() if self.cluster.live else self.cluster.why)
         with self._learner_errors():
             stage = self._stage()
-            stage.install()
+            finding = self._ground.install(stage, display.say)
             stage.restore_labels()
             stage.remove_policies()
             pods = self._scope().pods
             display.say(f"Ready: {len(pods)} pods in {', '.join(self.chapter.namespaces)}.")
+            self._tell(finding)
+
+    def network(self) -> None:
+        """Say which network the cluster has, and prove anew, with two pods of the lab's own, whether it enforces policies."""
+        with self._learner_errors():
+            if self._ground.network is None:
+                display.say(self.cluster.why)
+            else:
+                self._tell(self._ground.network.prove(display.say))
 
     def start(self, step_id: str | None = None) -> Any:
         """Put a step's starting state in force, and show its task. Your own policies of this chapter's namespaces are removed."""
@@ -104,15 +118,13 @@ class Lab:
         step = self._step(step_id)
         if step.kind is not Kind.PREDICT:
             raise LearnerError(f"Step {step.id} asks for no prediction.")
-        if not isinstance(said or {}, Mapping):
-            raise LearnerError(
-                'Write a prediction as {"namespace/pod -> namespace/pod": "allow", ...}, or click into the table.'
-            )
         world = self._snapshot()
         asked = cells(self.chapter, step, world)
         kept = self._predictions.setdefault(step.id, {})
-        for text, word in (said or {}).items():
-            kept.update(dict.fromkeys(self._flows(asked, world, text), _yes_or_no(word)))
+        try:
+            kept.update(predicted(Scope(world, self.chapter.namespaces), asked, said or {}))
+        except ValueError as error:
+            raise LearnerError(str(error)) from None
         view = display.prediction(world, asked, kept, lambda view: kept.update(display.predictions_of(view)))
         self._tables[step.id] = view
         return view
@@ -143,7 +155,8 @@ class Lab:
             step,
             self.cluster,
             self._progress,
-            prober=self._probe if self.cluster.live else None,
+            prober=self._ground.probe_once if self.cluster.live else None,
+            network=self._ground.network,
             answer=self._answers.get(step.id),
             prediction=self._predictions.get(step.id),
             say=say,
@@ -208,7 +221,9 @@ class Lab:
         ports = self._ports(port)
         served = {(pod.key, p.port, p.protocol) for pod in world.pods.values() for p in pod.ports}
         flows = [Flow(a, b, *p) for a in pods for b in pods for p in ports if a != b and (b, *p) in served]
-        observed = self._probe(flows) if probe and self.cluster.live else {}
+        observed = self._ground.probe(flows) if probe else {}
+        if observed:
+            self._remark_on_the_network()
         return display.table(world, ports, observed, note="" if self.cluster.live else self.cluster.why)
 
     def why(self, source: str, destination: str, port: int | str | None = None, protocol: str = "TCP") -> Any:
@@ -232,7 +247,9 @@ class Lab:
             return None
         with self._learner_errors():
             flows = self._one_flow(world, source, destination, port, protocol)
-            return display.observed(self._probe(flows))
+            found = self._ground.probe(flows)
+            self._remark_on_the_network()
+            return display.observed(found)
 
     # -- inside ------------------------------------------------------------------------------------------------------------------
 
@@ -259,8 +276,10 @@ class Lab:
     def _reveal(self, step: Step) -> None:
         """Show the engine's answer and what the cluster does beside what was predicted."""
         world = self._snapshot()
-        observed = self._probe(cells(self.chapter, step, world)) if self.cluster.live else {}
-        self._tables[step.id].update(world, observed, observed_note=self.cluster.why)
+        finding = self._ground.unenforced
+        observed = {} if finding is not None else self._ground.probe(cells(self.chapter, step, world))
+        note = refusal(finding) if finding is not None else self.cluster.why
+        self._tables[step.id].update(world, observed, observed_note=note)
         self._tables[step.id].reveal()
 
     def _ports(self, port: int | str | None) -> list[tuple[int, str]]:
@@ -273,45 +292,27 @@ class Lab:
         except ValueError as error:
             raise LearnerError(str(error)) from None
 
-    def _flows(self, asked: list[Flow], world: World, text: str) -> list[Flow]:
-        source, arrow, destination = text.replace("→", "->").partition("->")
-        if not arrow:
-            raise LearnerError(f'Write a prediction as "namespace/pod -> namespace/pod", not as {text!r}.')
-        ports = {flow.port: None for flow in asked}
-        pattern = FlowPattern(
-            (source.strip(),), (destination.strip(),), tuple((port, "TCP") for port in ports)
-        )
-        found = set(Scope(world, self.chapter.namespaces).flows(pattern))
-        if not found:
-            known = words_of(pod.key for pod in Scope(world, self.chapter.namespaces).pods)
-            raise LearnerError(f"{text!r}: there are no such pods. The pods are: {known}")
-        if not found & set(asked):
-            known = ", ".join(dict.fromkeys(f"{flow.source} -> {flow.destination}" for flow in asked))
-            raise LearnerError(f"{text!r} is none of the connections asked for: {known}.")
-        return [flow for flow in asked if flow in found]
-
     def _one_flow(
         self, world: World, source: str, destination: str, port: int | str | None, protocol: str
     ) -> list[Flow]:
         scope = Scope(world, self.chapter.namespaces)
-        number = self._port(port)
         try:
-            source, destination = ends(world, source, destination)
-            pattern = FlowPattern((source,), (destination,), ((number, protocol_name(protocol)),))
+            return flows_between(scope, source, destination, self._port(port), protocol)
         except ValueError as error:
             raise LearnerError(str(error)) from None
-        flows = list(scope.flows(pattern))
-        if not flows:
-            missing = [f"there is no {text}" for text in scope.missing(pattern)]
-            reason = ", ".join(missing) or "that is one and the same pod"
-            raise LearnerError(f"No connection from {source} to {destination} can be tried: {reason}.")
-        return flows
 
-    def _probe(self, flows: Iterable[Flow]) -> Mapping[Flow, Observed]:
-        from labkit.traffic import probe
+    def _new_ground(self) -> Ground:
+        return Ground(self.cluster, self._progress.path.parent.parent / "networks.json")
 
-        found: Mapping[Flow, Observed] = probe(self.cluster, list(flows))
-        return found
+    def _tell(self, finding: Finding | None) -> None:
+        if finding is not None and finding.open:
+            show_notice("Policies cannot be checked on this cluster", whole_message(finding, self.chapter))
+        elif finding is not None:
+            display.say(told(finding))
+
+    def _remark_on_the_network(self) -> None:
+        if (finding := self._ground.unenforced) is not None:
+            display.say(f"{refusal(finding)} What follows is what it did, whatever the policies say.")
 
     def _stage(self) -> Stage:
         return Stage(self.chapter, self.cluster, display.say)
@@ -324,20 +325,3 @@ class Lab:
 
     def _learner_errors(self) -> display.LearnerErrors:
         return display.LearnerErrors(for_learner)
-
-
-def _yes_or_no(word: str | bool) -> bool:
-    known = {
-        "allow": True,
-        "yes": True,
-        "✓": True,
-        "true": True,
-        "deny": False,
-        "no": False,
-        "✗": False,
-        "false": False,
-    }
-    try:
-        return known[str(word).strip().lower()]
-    except KeyError:
-        raise LearnerError(f'A prediction is "allow" or "deny", not {word!r}.') from None

@@ -7,12 +7,13 @@ import getpass
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from labkit.course.files import write_json
 
 FORMAT = "labkit-progress/1"
 
@@ -59,7 +60,7 @@ class Progress:
         data = self.read()
         steps = data["chapters"].setdefault(chapter, {})
         steps[step] = self.step(chapter, step) | changes
-        self._write(data)
+        write_json(self.path, data)
         return dict(steps[step])
 
     def record_result(self, chapter: str, step: str, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -73,14 +74,6 @@ class Progress:
             passed_on=known["passed_on"] or (_now() if result["status"] == "pass" else None),
             last=dict(result),
         )
-
-    def _write(self, data: Mapping[str, Any]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", encoding="utf-8", dir=self.path.parent, prefix=self.path.name, suffix=".part", delete=False
-        ) as file:
-            json.dump(data, file, indent=1, ensure_ascii=False)
-        Path(file.name).replace(self.path)
 
 
 def _now() -> str:

@@ -42,14 +42,22 @@ class Stage:
 
     def install(self) -> None:
         """Apply the demo and wait until it runs; where it runs already, this changes nothing."""
-        paths = [manifest(self.chapter.folder, name) for name in self.chapter.demo]
-        for path in paths:
+        self.put_up()
+        self.await_ready()
+
+    def put_up(self) -> None:
+        """Apply the demo, without waiting for it."""
+        for path in self._demo():
             apply_again(self.cluster, path.read_text(encoding="utf-8"), path.name)
-        if self.cluster.live:
-            for path in paths:
-                self.cluster.wait_ready(
-                    path.read_text(encoding="utf-8"), timeout=READY_SECONDS, progress=self.say
-                )
+
+    def await_ready(self) -> None:
+        """Wait until the demo runs; on paper nothing runs, and nothing is waited for."""
+        for path in self._demo() if self.cluster.live else ():
+            text = path.read_text(encoding="utf-8")
+            self.cluster.wait_ready(text, timeout=READY_SECONDS, progress=self.say)
+
+    def _demo(self) -> list[Path]:
+        return [manifest(self.chapter.folder, name) for name in self.chapter.demo]
 
     def begin(self, step: Step) -> None:
         """Put the step's policies in force, and no others in the chapter's namespaces."""
@@ -83,7 +91,9 @@ class Stage:
             found = self.cluster.get(wanted["kind"], wanted["name"], wanted.get("namespace"))
             if found is None or demo.get(_identity(found)) == found["metadata"].get("labels", {}):
                 continue
-            self.cluster.delete(wanted["kind"], wanted["name"], wanted.get("namespace"))
+            # A pod that a learner made has 30 s to end, unless somebody says otherwise.
+            soon = {"grace": 1} if self.cluster.live else {}
+            self.cluster.delete(wanted["kind"], wanted["name"], wanted.get("namespace"), **soon)
             gone = True
         return gone
 
@@ -99,8 +109,9 @@ class Stage:
                 self.cluster.patch(kind, name, change, namespace=namespace or None)
 
     def _labels_of_the_demo(self) -> dict[tuple[str, str, str], dict[str, str]]:
-        paths = (manifest(self.chapter.folder, name) for name in self.chapter.demo)
-        found = (obj for path in paths for obj in yamlseam.load_plain(path.read_text(encoding="utf-8")))
+        found = (
+            obj for path in self._demo() for obj in yamlseam.load_plain(path.read_text(encoding="utf-8"))
+        )
         return {_identity(obj): obj["metadata"].get("labels", {}) for obj in found}
 
 

@@ -101,6 +101,13 @@ class Step:
     wrong: tuple[WrongAnswer, ...] = ()
     praise: str = ""
 
+    @property
+    def needs_enforcement(self) -> bool:
+        """Whether its check looks at packets that a policy stops. Answers and predictions are judged by the policies alone."""
+        return self.kind is Kind.APPLY and bool(
+            self.start or self.demand.deny or self.demand.otherwise == "deny"
+        )
+
 
 @dataclass(frozen=True)
 class Chapter:
@@ -118,6 +125,11 @@ class Chapter:
     namespaces: tuple[str, ...]
     ports: tuple[tuple[int, str], ...]
     steps: tuple[Step, ...]
+
+    @property
+    def needs_enforcement(self) -> bool:
+        """Whether any of its steps does."""
+        return any(step.needs_enforcement for step in self.steps)
 
     def step(self, step_id: str) -> Step:
         """The step with this id; KeyError with the known ids when there is none."""
