@@ -46,7 +46,7 @@ _PAGE = """\
 """
 
 
-def _image(names: tuple[str, ...], port: int) -> Image:
+def _image(names: tuple[str, ...], port: int, user: str = "") -> Image:
     return Image(
         names=names,
         entrypoint=("/docker-entrypoint.sh",),
@@ -59,6 +59,7 @@ def _image(names: tuple[str, ...], port: int) -> Image:
             "/usr/share/nginx/html/index.html": _PAGE,
         },
         env={"NGINX_VERSION": "1.29.3"},
+        user=user,
         exposed=(f"{port}/tcp",),
         note="nginx: serves files, `return` and `proxy_pass` from its configuration; other directives are ignored",
     )
@@ -66,5 +67,5 @@ def _image(names: tuple[str, ...], port: int) -> Image:
 
 IMAGES = (
     _image(("nginx",), 80),
-    _image(("nginxinc/nginx-unprivileged", "nginx-unprivileged"), 8080),
+    _image(("nginxinc/nginx-unprivileged", "nginx-unprivileged"), 8080, user="101"),
 )

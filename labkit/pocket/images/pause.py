@@ -10,6 +10,7 @@ IMAGES = (
         names=("pause",),
         entrypoint=("/pause",),
         commands={**TOOLBOX, "/pause": Program("agnhost:pause_container")},
+        user="65535:65535",
         note="pause: waits for a signal and ends",
     ),
 )

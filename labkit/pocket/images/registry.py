@@ -46,7 +46,7 @@ class Image:
     """A stand-in for a container image.
 
     `names`: repository names it answers to, matched from the end ("nginx", "curlimages/curl").
-    `entrypoint`, `cmd`, `env`, `working_dir`: as in an image's configuration.
+    `entrypoint`, `cmd`, `env`, `working_dir`, `user`: as in an image's configuration (a pocket cluster has one user only).
     `commands`: absolute path in the container to the `Program` behind it (the toolbox included).
     `files`: absolute path to the text or bytes of further files. `exposed`: ports it listens on, as "80/tcp".
     `note`: one sentence for the learner: what it stands in for.
@@ -59,6 +59,7 @@ class Image:
     commands: Mapping[str, Program] = field(default_factory=dict)
     files: Mapping[str, str | bytes] = field(default_factory=dict)
     working_dir: str = "/"
+    user: str = ""
     exposed: tuple[str, ...] = ()
     note: str = ""
 

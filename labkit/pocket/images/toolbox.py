@@ -30,11 +30,15 @@ TOOLBOX: dict[str, Program] = {
     "/usr/local/bin/ping": Program("ping:main"),
     "/usr/local/bin/busybox": Program("busybox:main"),
 }
-if not _machine_has("curl"):
-    TOOLBOX["/usr/local/bin/curl"] = Program("curl:main")
-for _tool in ("hostname", "telnet", "httpd"):
-    if not _machine_has(_tool):
-        TOOLBOX[f"/usr/local/bin/{_tool}"] = Program("busybox:applet")
+
+#: Ours only where the tools around a container lack one of that name: name to program, in /usr/local/bin.
+IF_MISSING: dict[str, Program] = {
+    "curl": Program("curl:main"),
+    **dict.fromkeys(("hostname", "telnet", "httpd"), Program("busybox:applet")),
+}
+TOOLBOX |= {
+    f"/usr/local/bin/{name}": program for name, program in IF_MISSING.items() if not _machine_has(name)
+}
 
 IMAGES = (
     Image(
@@ -54,6 +58,7 @@ IMAGES = (
         entrypoint=("/entrypoint.sh",),
         cmd=("curl",),
         commands={**TOOLBOX, "/entrypoint.sh": Program("entrypoint:curl")},
+        user="100",  # upstream: curl_user, who has this number
         note="curl: the machine's curl, or one of our own with the common options and curl's exit codes",
     ),
     Image(
