@@ -78,6 +78,10 @@ class NotALab(ClusterError):
     """The context does not look like a lab cluster, and nobody said that it is one."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, or a signal that means the same, in the midst of something long; the message says what is left of it."""
+
+
 class ApplyError(ClusterError):
     """Some objects were not accepted: `applied` are those that were, `failures` pairs of object and error."""
 

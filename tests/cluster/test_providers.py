@@ -95,7 +95,7 @@ def test_existing_says_what_is_the_matter(tmp_path: Path) -> None:
 def test_providers_are_found_by_name() -> None:
     assert providers.names()[0] == "pocket"
     assert [providers.get(name).name for name in providers.names()] == providers.names()
-    with pytest.raises(KeyError, match="pocket, existing"):
+    with pytest.raises(KeyError, match="pocket, kind, existing"):
         providers.get("cloud")
 
 

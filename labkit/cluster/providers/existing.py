@@ -11,7 +11,7 @@ from labkit.cluster.client import Context, read_context
 from labkit.cluster.cluster import Cluster
 from labkit.cluster.errors import ClusterError, NoSuchContext, NotALab
 
-from . import Finding, Progress, ProvidedCluster
+from . import DEFAULTS, Finding, Options, Progress, ProvidedCluster
 from .engine import container_engine
 
 _LAB_PREFIXES = (
@@ -45,8 +45,11 @@ class ExistingProvider:
         self._must_be_a_lab(found)
         return Cluster.connect(self._kubeconfig, found.name)
 
-    def create(self, name: str, *, progress: Progress | None = None) -> ProvidedCluster:
+    def create(
+        self, name: str, *, progress: Progress | None = None, options: Options = DEFAULTS
+    ) -> ProvidedCluster:
         """Takes the context as it is: an existing cluster is not made. Raises NotALab, ClusterUnreachable."""
+        options.none_for(self.name)
         cluster = self.connect(name or None)
         version = cluster.version()
         if progress is not None:
@@ -85,6 +88,12 @@ class ExistingProvider:
     def delete(self, name: str) -> None:
         """Refuses: what labkit did not make it does not delete."""
         raise ClusterError(f'labkit did not make the cluster of context "{name}" and does not delete it')
+
+    def export_logs(self, name: str, folder: Path) -> Path:  # noqa: ARG002 - the protocol has it
+        """Refuses: where a cluster that labkit did not make keeps its logs is known to whoever made it."""
+        raise ClusterError(
+            f'labkit did not make the cluster of context "{name}"; its objects: kubectl cluster-info dump --context {name}'
+        )
 
     def doctor(self) -> Sequence[Finding]:
         """Whether the kubeconfig names a cluster that may be used, and whether it answers."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from labkit.cluster.errors import ClusterError, NotFound
+from labkit.cluster.steps import of
 
-from . import Finding, Progress, ProvidedCluster
+from . import DEFAULTS, Finding, Options, Progress, ProvidedCluster
 
 
 class PocketProvider:
@@ -18,13 +20,17 @@ class PocketProvider:
     def __init__(self, home: Path | None = None) -> None:
         self._home = home
 
-    def create(self, name: str, *, progress: Progress | None = None) -> ProvidedCluster:
+    def create(
+        self, name: str, *, progress: Progress | None = None, options: Options = DEFAULTS
+    ) -> ProvidedCluster:
         from labkit.pocket import errors, lifecycle
 
-        try:
-            return self._provided(lifecycle.up(name, home=self._home, progress=progress))
-        except errors.PocketError as problem:
-            raise ClusterError(str(problem)) from problem
+        options.none_for(self.name)
+        with of(progress).whole() as steps:
+            try:
+                return self._provided(lifecycle.up(name, home=self._home, progress=steps.begin))
+            except errors.PocketError as problem:
+                raise ClusterError(str(problem)) from problem
 
     def find(self, name: str) -> ProvidedCluster | None:
         return next((one for one in self.list() if one.name == name), None)
@@ -43,6 +49,21 @@ class PocketProvider:
             raise NotFound(str(problem), code=404, reason="NotFound") from None
         except errors.PocketError as problem:
             raise ClusterError(str(problem)) from problem
+
+    def export_logs(self, name: str, folder: Path) -> Path:
+        """The daemon's log and those of the containers."""
+        from labkit.pocket.places import Places, default_home
+
+        found = self.find(name)
+        if found is None:
+            raise NotFound(f"There is no pocket cluster called {name}.", code=404, reason="NotFound")
+        places = Places(name, self._home or default_home())
+        folder.mkdir(parents=True, exist_ok=True)
+        if places.log.exists():
+            shutil.copy(places.log, folder / places.log.name)
+        if places.logs.is_dir():
+            shutil.copytree(places.logs, folder / places.logs.name, dirs_exist_ok=True)
+        return folder
 
     def doctor(self) -> Sequence[Finding]:
         """What a pocket cluster needs of the kernel, each thing really tried; the remedy is a shell command."""

@@ -1,0 +1,79 @@
+"""When a fresh cluster can be worked with: its API answers, its nodes are ready, names resolve, pods have an account."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from labkit.cluster.cluster import Cluster
+from labkit.cluster.errors import ClusterUnreachable, NotFound, WaitTimeout
+from labkit.cluster.steps import Steps
+
+_PAUSE = 0.5  # seconds between two questions to an API that does not answer yet
+
+
+def until_ready(
+    kubeconfig: Path, context: str, nodes: int, own_network: bool, timeout: float, steps: Steps
+) -> None:
+    """Wait for all that; without a network of its own (`own_network` False) only for the API and the nodes' registration.
+
+    Raises ClusterUnreachable, WaitTimeout with what is missing: the cluster stays as it is.
+    """
+    deadline = time.monotonic() + timeout
+    steps.begin("Waiting for the API to answer")
+    cluster = Cluster.connect(kubeconfig, context)
+    try:
+        _answer(cluster, deadline)
+        cluster.wait("serviceaccounts", "default", namespace="default", timeout=_left(deadline))
+        steps.begin(f"Waiting for {nodes} node{'s' if nodes > 1 else ''}")
+        if not own_network:
+            _nodes(cluster, nodes, deadline, lambda _node: True)
+            steps.warn(
+                "The nodes stay NotReady until a network is installed, since the configuration leaves out kind's own"
+                " (disableDefaultCNI): labkit components install calico"
+            )
+            return
+        _nodes(cluster, nodes, deadline, _ready)
+        steps.begin("Waiting for cluster DNS")
+        cluster.wait("deployments", "coredns", namespace="kube-system", timeout=_left(deadline))
+    except WaitTimeout as late:
+        raise WaitTimeout(
+            f"The cluster of context {context} runs, but is not ready after {timeout:g} s: {late}\n"
+            f"It is kept, so that you can look: kubectl --kubeconfig {kubeconfig} get nodes,pods -A -o wide",
+            late.last,
+        ) from None
+    finally:
+        cluster.close()
+
+
+def _nodes(cluster: Cluster, count: int, deadline: float, holds: Callable[[dict[str, Any]], bool]) -> None:
+    """Wait until there are so many nodes and all of them are as they should be."""
+    while True:
+        found = cluster.wait("nodes", condition=holds, timeout=_left(deadline))
+        if len(found) >= count:
+            return
+        if time.monotonic() >= deadline:
+            raise WaitTimeout(f"{len(found)} of {count} nodes have registered", found[0] if found else None)
+        time.sleep(_PAUSE)
+
+
+def _ready(node: dict[str, Any]) -> bool:
+    conditions = (node.get("status") or {}).get("conditions") or []
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+
+
+def _answer(cluster: Cluster, deadline: float) -> None:
+    while True:
+        try:
+            cluster.version()
+            return
+        except (ClusterUnreachable, NotFound):
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(_PAUSE)
+
+
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())
