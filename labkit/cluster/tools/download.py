@@ -45,12 +45,13 @@ def download(
     *,
     progress: Bytes | None = None,
     silence: float = SILENCE_SECONDS,
-    pauses: tuple[float, ...] = PAUSES,
+    pauses: tuple[float, ...] | None = None,
 ) -> bool:
     """Fetch `address` into the file `part`, going on where an earlier try broke off. Returns whether it was pieced together.
 
     A part file stays when this raises CannotDownload, so that the next call goes on from there. On CannotKeep it is removed.
     """
+    pauses = PAUSES if pauses is None else pauses
     left = list(pauses)
     pieces = _size(part) > 0
     while True:

@@ -175,5 +175,7 @@ def _file(component: str, entry: Mapping[str, Any], file: str, one: Mapping[str,
     sha256 = one.get("sha256", "")
     if sha256 and not _SHA256.match(sha256):
         raise ValueError(f"the sha256 of {file} is not 64 small hexadecimal digits: {sha256!r}")
-    name = file.rpartition("/")[2]
-    return RemoteFile(component, version, name, base + file, sha256, published and base + published)
+    # The whole of it: some publishers tell platforms apart by folders alone.
+    return RemoteFile(
+        component, version, file.replace("/", "-"), base + file, sha256, published and base + published
+    )
