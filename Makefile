@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 GROUP ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help env lab test check lint notebooks lock picture benchmarks clean
+.PHONY: help env lab test test-kind check lint notebooks lock picture benchmarks clean
 
 help: ## Say what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ lab: env ## Open the lab: JupyterLab on a running pocket cluster
 
 test: env ## Run every test that this machine can run
 	@$(BIN)/python scripts/run_tests.py $(GROUP)
+
+test-kind: env ## Run the tests on real kind clusters (they skip, and say why, without a container engine)
+	@$(BIN)/python scripts/run_tests.py kind
 
 check: env ## The inner loop, under a minute: lint, types, the import rule, engine and unit tests
 	@$(BIN)/python scripts/run_tests.py lint quick

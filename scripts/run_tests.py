@@ -1,8 +1,8 @@
 """Run the tests: groups side by side, each with its own log, and one summary at the end.
 
-`python scripts/run_tests.py [GROUP ...]`: lint, unit, cluster, notebooks, browser; `all` (the default) is all of them;
-`quick` is the part of unit that the inner loop runs. Groups that need what this machine lacks (user namespaces, a browser)
-skip, and the summary says loudly what and why.
+`python scripts/run_tests.py [GROUP ...]`: lint, unit, cluster, notebooks, browser, kind; `all` (the default) is all of them;
+`quick` is the part of unit that the inner loop runs. Groups that need what this machine lacks (user namespaces, a browser,
+a container engine) skip, and the summary says loudly what and why.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 # Cheap and quick to fail first; what waits on the network beside what computes.
-LANES = (("lint", "unit", "notebooks"), ("cluster", "browser"))
+LANES = (("lint", "unit", "notebooks"), ("cluster", "browser"), ("kind",))
 GROUPS = [group for lane in LANES for group in lane]
 QUICK = "quick"  # part of unit: the engine, the course and the controllers, on both cores
 LINT = {
@@ -33,10 +33,11 @@ LINT = {
     "imports": [BIN / "lint-imports"],
     "notebooks": [sys.executable, "scripts/build_notebooks.py", "--check"],
 }
+PLAIN = "not cluster and not notebooks and not browser and not kind"
 # What each group runs: pytest's mark expression, and the folders to collect from (collecting all of them takes its time).
 TESTS = {
     "quick": (
-        "not cluster and not notebooks and not browser",
+        PLAIN,
         [
             "-n",
             "2",
@@ -47,13 +48,14 @@ TESTS = {
             "tests/pocket/controllers",
         ],
     ),
-    "unit": ("not cluster and not notebooks and not browser", ["tests"]),
+    "unit": (PLAIN, ["tests"]),
     "cluster": (
         "cluster",
         ["tests/pocket", "tests/cluster", "tests/traffic", "tests/course", "tests/test_cli.py"],
     ),
     "notebooks": ("notebooks", ["tests/notebooks"]),
     "browser": ("browser", ["tests/browser"]),
+    "kind": ("kind", ["tests/kind"]),
 }
 
 

@@ -1,4 +1,4 @@
-"""Real kind clusters for the tests. All of this folder has the mark `kind`, and skips where there is no container engine: it says why.
+"""Real kind clusters for the tests. All of this folder has the mark `kind`; without a container engine it skips, and says why.
 
 How to use it, from any test in tests/kind/:
 
@@ -9,13 +9,13 @@ How to use it, from any test in tests/kind/:
         kind_cluster.load(archive)                               # an image archive onto its nodes
 
 `kind_cluster` is one for the whole session, single node: work in a namespace of your own (`room` is one, and is deleted) and put
-back what is not in it. `engine` is the container engine (labkit's Engine), `kind_image` the node image ("" means the pinned default),
-`another_cluster` makes further clusters and ends them. Where there is no internet no image can be pulled; the offline node image has
-registry.k8s.io/e2e-test-images/agnhost:2.56 and offline.lab/base:1 inside (imagePullPolicy: IfNotPresent).
+back what is not in it. `engine` is the container engine (labkit's Engine), `kind_image` the node image ("" means the pinned one),
+`another_cluster` makes further clusters and ends them. Where there is no internet no image can be pulled; the offline node image
+has registry.k8s.io/e2e-test-images/agnhost:2.56 and offline.lab/base:1 inside (imagePullPolicy: IfNotPresent).
 
-Variables: LABKIT_TEST_ENGINE, a DOCKER_HOST to use ("none" for none); LABKIT_OFFLINE_KIND, the folder with a node image and a script
-that starts an engine; LABKIT_KIND_IMAGE, the node image; LABKIT_TEST_KIND, the kubeconfig of a standing kind cluster to share, which
-saves its start while a test is being written.
+Variables: LABKIT_TEST_ENGINE, a DOCKER_HOST to use ("none" for none); LABKIT_OFFLINE_KIND, the folder with a node image and a
+script that starts an engine; LABKIT_KIND_IMAGE, the node image; LABKIT_TEST_KIND, the kubeconfig of a standing kind cluster to
+share, which saves its start while a test is being written.
 """
 
 from __future__ import annotations
