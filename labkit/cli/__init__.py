@@ -21,6 +21,7 @@ _COMMANDS = {
     "lab": "lab:lab",
     "node": "node:node",
     "components": "components:components",
+    "images": "images:images",
 }
 
 

@@ -1,17 +1,12 @@
-"""Image archives: reading what `docker save` and OCI tools write, and writing one that every engine and kind can load.
-
-What is written is an OCI image layout that also has Docker's manifest.json, with each blob once. (`kind load` hands an
-archive to containerd, which prefers the OCI index; `docker load` before release 25 knows only manifest.json.)
-"""
+"""Image archives: reading what `docker save` and OCI tools write."""
 
 from __future__ import annotations
 
 import gzip
-import io
 import json
 import os
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,16 +14,16 @@ from typing import IO, Any
 
 from .errors import ImageError
 from .layers import TAR, Digesting, Layer, sha256
-from .reference import Reference, canonical
+from .reference import canonical
 
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 CONFIG = "application/vnd.oci.image.config.v1+json"
 _DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
-_NAME = (
-    "io.containerd.image.name"  # what containerd calls the image; the OCI's own annotation holds only a tag
-)
-_TAG = "org.opencontainers.image.ref.name"
+# What containerd calls an image is in an annotation of its own; the OCI's holds only a tag.
+NAME = "io.containerd.image.name"
+TAG = "org.opencontainers.image.ref.name"
+_ATTESTS = "vnd.docker.reference.type"
 _CHUNK = 1 << 20
 
 Json = dict[str, Any]
@@ -48,6 +43,7 @@ class Archived:
     config: Json = field(hash=False)
     layers: tuple[str, ...]
     size: int
+    media_type: str = MANIFEST
 
 
 class Archive:
@@ -69,6 +65,27 @@ class Archive:
                 "Make one with: docker save IMAGE -o FILE"
             )
         return _merged(found)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it names its images directly: no index within the index, and no attestations."""
+        if "index.json" not in self._members:
+            return True
+        return all(
+            each.get("mediaType") not in (INDEX, _DOCKER_LIST)
+            and _ATTESTS not in (each.get("annotations") or {})
+            for each in self._json("index.json")["manifests"]
+        )
+
+    def blob(self, digest: str) -> bytes:
+        """The bytes of a manifest or configuration. Raises ImageError."""
+        with self.open(blob_name(digest)) as stream:
+            return stream.read()
+
+    def size(self, name: str) -> int:
+        """A member's size in bytes. Raises ImageError."""
+        with self.open(name):
+            return self._members[os.path.normpath(name)].size
 
     def chosen(self, reference: str, platform: str) -> Archived:
         """The image of that name (empty: the only one) for a platform. Raises ImageError that tells what there is."""
@@ -144,25 +161,25 @@ class Archive:
         with self.open(name) as stream:
             return json.load(stream)
 
-    def _of(self, descriptor: Json, name: str) -> Iterator[Archived]:
-        annotations = descriptor.get("annotations") or {}
-        name = annotations.get(_NAME) or name or _full_name(annotations.get(_TAG, ""))
-        blob = "blobs/" + str(descriptor["digest"]).replace(":", "/")
-        if "vnd.docker.reference.type" in annotations:
-            return  # an attestation
-        if descriptor.get("mediaType") in (INDEX, _DOCKER_LIST):
-            for each in self._json(blob)["manifests"]:
-                if "blobs/" + str(each["digest"]).replace(":", "/") in self._members:
+    def _of(self, entry: Json, name: str) -> Iterator[Archived]:
+        annotations = entry.get("annotations") or {}
+        name = annotations.get(NAME) or name or _full_name(annotations.get(TAG, ""))
+        digest = str(entry["digest"])
+        if _ATTESTS in annotations:
+            return
+        if entry.get("mediaType") in (INDEX, _DOCKER_LIST):
+            for each in json.loads(self.blob(digest))["manifests"]:
+                if blob_name(each["digest"]) in self._members:  # else a platform that was never pulled
                     yield from self._of(each, name)
             return
-        manifest = self._json(blob)
-        config = self._json("blobs/" + str(manifest["config"]["digest"]).replace(":", "/"))
+        manifest = json.loads(self.blob(digest))
+        config = json.loads(self.blob(manifest["config"]["digest"]))
         if "rootfs" not in config:
             return
         yield Archived(
-            (canonical(name),) if name else (), str(descriptor["digest"]), _platform(config), config,
-            tuple("blobs/" + str(layer["digest"]).replace(":", "/") for layer in manifest["layers"]),
-            sum(int(layer["size"]) for layer in manifest["layers"]),
+            (canonical(name),) if name else (), digest, platform_of(config), config,
+            tuple(blob_name(layer["digest"]) for layer in manifest["layers"]),
+            sum(int(layer["size"]) for layer in manifest["layers"]), str(entry.get("mediaType", MANIFEST)),
         )  # fmt: skip
 
     def _docker(self, entry: Json) -> Archived:
@@ -171,7 +188,7 @@ class Archive:
         config = json.loads(raw)
         sizes = (self._members.get(os.path.normpath(name)) for name in entry["Layers"])
         return Archived(
-            tuple(canonical(tag) for tag in entry.get("RepoTags") or ()), sha256(raw), _platform(config), config,
+            tuple(canonical(tag) for tag in entry.get("RepoTags") or ()), sha256(raw), platform_of(config), config,
             tuple(entry["Layers"]), sum(member.size for member in sizes if member is not None),
         )  # fmt: skip
 
@@ -187,78 +204,14 @@ def opened(file: Path) -> Iterator[Archive]:
         yield Archive(tar, file)
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
-    """An image to write: its names, its configuration, and its layers from the bottom up."""
-
-    references: tuple[str, ...]
-    config: Json = field(hash=False)
-    layers: tuple[Layer, ...]
-
-
-def write(images: Sequence[Image], file: Path) -> dict[str, str]:
-    """Write an archive, whole or not at all; gives reference (in full) → digest of its manifest."""
-    blobs: dict[str, bytes | Path] = {}
-    index: list[Json] = []
-    docker: list[Json] = []
-    digests: dict[str, str] = {}
-    for image in images:
-        config = _dump(image.config)
-        manifest = _dump(
-            {
-                "schemaVersion": 2, "mediaType": MANIFEST,
-                "config": {"mediaType": CONFIG, "digest": sha256(config), "size": len(config)},
-                "layers": [{"mediaType": x.media_type, "digest": x.digest, "size": x.size} for x in image.layers],
-            }
-        )  # fmt: skip
-        blobs |= {sha256(config): config, sha256(manifest): manifest}
-        blobs |= {layer.digest: layer.file for layer in image.layers}
-        names = sorted(canonical(name) for name in image.references)
-        where = {"architecture": image.config["architecture"], "os": image.config["os"]}
-        for name in names:
-            digests[name] = sha256(manifest)
-            index.append(
-                {
-                    "mediaType": MANIFEST, "digest": sha256(manifest), "size": len(manifest), "platform": where,
-                    "annotations": {_NAME: name, _TAG: Reference.parse(name).tag},
-                }
-            )  # fmt: skip
-        layers = [_blob(layer.digest) for layer in image.layers]
-        docker.append({"Config": _blob(sha256(config)), "RepoTags": names, "Layers": layers})
-    files: dict[str, bytes | Path] = {
-        "index.json": _dump({"schemaVersion": 2, "mediaType": INDEX, "manifests": index}),
-        "manifest.json": _dump(docker),
-        "oci-layout": _dump({"imageLayoutVersion": "1.0.0"}),
-        **{_blob(digest): blob for digest, blob in blobs.items()},
-    }
-    part = file.with_name(f"{file.name}.part")
-    try:
-        with tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as tar:
-            for name in sorted(files):
-                _put(tar, name, files[name])
-        part.replace(file)
-    finally:
-        part.unlink(missing_ok=True)
-    return digests
-
-
-def _put(tar: tarfile.TarFile, name: str, content: bytes | Path) -> None:
-    info = tarfile.TarInfo(name)
-    if isinstance(content, bytes):
-        info.size = len(content)
-        tar.addfile(info, io.BytesIO(content))
-    else:
-        info.size = content.stat().st_size
-        with content.open("rb") as file:
-            tar.addfile(info, file)
-
-
-def _blob(digest: str) -> str:
+def blob_name(digest: str) -> str:
+    """Where a blob lies in an OCI layout."""
     return "blobs/" + digest.replace(":", "/")
 
 
-def _dump(what: object) -> bytes:
-    return json.dumps(what, sort_keys=True, separators=(",", ":")).encode()
+def digest_of(name: str) -> str:
+    """The digest of the blob at such a place."""
+    return name.removeprefix("blobs/").replace("/", ":")
 
 
 def _full_name(name: str) -> str:
@@ -266,7 +219,8 @@ def _full_name(name: str) -> str:
     return name if "/" in name or ":" in name else ""
 
 
-def _platform(config: Json) -> str:
+def platform_of(config: Json) -> str:
+    """What an image's configuration says it runs on, as "linux/amd64"."""
     variant = config.get("variant")
     return f"{config.get('os', 'linux')}/{config.get('architecture', '')}" + (
         f"/{variant}" if variant and config.get("architecture") == "arm" else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from labkit.pocket import images as standins_of_pocket
 
-from . import archives, base, layers, standins
+from . import base, layers, packing, standins
 from .errors import ImageError
 from .reference import canonical
 
@@ -58,7 +58,7 @@ def build(
             if names:
                 top = layers.write(standins.image_tree(image, ground), work / f"top-{number}.tar")
                 stack = (*ground.layers, common, top)
-                whole.append(archives.Image(names, standins.config(image, ground, stack), stack))
-        digests = archives.write(whole, file)
+                whole.append(packing.Image(names, standins.config(image, ground, stack), stack))
+        digests = packing.write(whole, file)
     say(f"{len(digests)} references to {len(whole)} stand-ins, {file.stat().st_size / 1e6:.0f} MB")
     return Built(file, file.stat().st_size, ground.platform, ground.title, digests)
