@@ -95,7 +95,8 @@ class Client:
         from kubernetes.client.rest import RESTClientObject
 
         self.context = read_context(kubeconfig, context)
-        self._configuration = _configuration(_kubeconfig(kubeconfig), self.context.name)
+        self.kubeconfig = _kubeconfig(kubeconfig)  # None: where kubectl looks
+        self._configuration = _configuration(self.kubeconfig, self.context.name)
         self._configuration.retries = False
         self._pool = RESTClientObject(self._configuration).pool_manager
 

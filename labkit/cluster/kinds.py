@@ -69,13 +69,23 @@ class Kinds:
     def named(self, name: str) -> Kind:
         """A kind by any of its names: "pods", "pod", "po", "Pod", "deployments.apps". Raises NotFound."""
         wanted, _, group = name.lower().partition(".")
+        if found := self._search(wanted, group):
+            return found
+        with self._lock:  # it may have been defined since we asked
+            self._groups.clear()
+            self._preferred = []
+        if found := self._search(wanted, group):
+            return found
+        raise NotFound(f'the server doesn\'t have a resource type "{name}"', code=404, reason="NotFound")
+
+    def _search(self, wanted: str, group: str) -> Kind | None:
         for api_version in (*_FIRST, *self._all_groups()):
             if group and api_version.partition("/")[0] != group:
                 continue
             for one in self._in(api_version):
                 if wanted in one.names:
                     return one
-        raise NotFound(f'the server doesn\'t have a resource type "{name}"', code=404, reason="NotFound")
+        return None
 
     def _hint(self, kind: str, asked: str) -> str:
         try:

@@ -157,8 +157,22 @@ def _rolled_out(obj: Object) -> bool:
     )
 
 
+def _on_every_node(obj: Object) -> bool:
+    """As `kubectl rollout status` decides it of a DaemonSet."""
+    status = obj.get("status") or {}
+    wanted = status.get("desiredNumberScheduled", 0)
+    return bool(
+        status.get("observedGeneration", 0) >= obj["metadata"].get("generation", 0)
+        and status.get("updatedNumberScheduled", 0) >= wanted
+        and status.get("numberAvailable", 0) >= wanted
+    )
+
+
 _READY: dict[str, Callable[[Object], bool]] = {
     "Pod": _pod_ready,
+    "CustomResourceDefinition": lambda obj: _condition(obj, "established"),
+    "APIService": lambda obj: _condition(obj, "available"),
+    "DaemonSet": _on_every_node,
     "Deployment": _rolled_out,
     "ReplicaSet": _rolled_out,
     "StatefulSet": _rolled_out,
