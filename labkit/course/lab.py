@@ -18,6 +18,7 @@ from labkit.course.load import load_chapter
 from labkit.course.notice import show_notice
 from labkit.course.places import chapter_folder, home, root
 from labkit.course.progress import Progress
+from labkit.course.requiring import require
 from labkit.course.results import Status, StepResult
 from labkit.course.stage import Stage
 from labkit.course.steps import Kind, Step
@@ -65,6 +66,8 @@ class Lab:
         )
         display.say(self.cluster.describe() if self.cluster.live else self.cluster.why)
         with self._learner_errors():
+            if self.chapter.requires:
+                require(self.cluster, self.chapter.requires, display.say)
             stage = self._stage()
             finding = self._ground.install(stage, display.say)
             stage.restore_labels()
@@ -72,6 +75,14 @@ class Lab:
             pods = self._scope().pods
             display.say(f"Ready: {len(pods)} pods in {', '.join(self.chapter.namespaces)}.")
             self._tell(finding)
+
+    def require(self, *names: str) -> None:
+        """See to it that components such as "istio" are in the cluster, and install what is missing. It may take minutes.
+
+        Without a name: those that the chapter needs. Where they are there and work, nothing is changed.
+        """
+        with self._learner_errors():
+            require(self.cluster, names or self.chapter.requires, display.say)
 
     def network(self) -> None:
         """Say which network the cluster has, and prove anew, with two pods of the lab's own, whether it enforces policies."""

@@ -121,6 +121,7 @@ def _chapter(data: Mapping[str, Any], folder: Path) -> Chapter:
         minutes=data["minutes"],
         folder=folder,
         demo=tuple(data.get("demo", ())),
+        requires=tuple(data.get("requires", ())),
         namespaces=tuple(data["namespaces"]),
         ports=ports,
         steps=tuple(_step(step, ports) for step in data["steps"]),

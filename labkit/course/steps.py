@@ -113,8 +113,8 @@ class Step:
 class Chapter:
     """A notebook's steps, where its files are, and which part of the cluster it owns.
 
-    `namespaces` are the chapter's own: a reset may change policies there and nowhere else. `ports` are those
-    probed by "otherwise".
+    `requires`: components that must be in the cluster before the demo ("istio"). `namespaces` are the chapter's own: a reset may
+    change policies there and nowhere else. `ports` are those probed by "otherwise".
     """
 
     id: str
@@ -125,6 +125,7 @@ class Chapter:
     namespaces: tuple[str, ...]
     ports: tuple[tuple[int, str], ...]
     steps: tuple[Step, ...]
+    requires: tuple[str, ...] = ()
 
     @property
     def needs_enforcement(self) -> bool:

@@ -1,0 +1,33 @@
+"""What a chapter needs in the cluster before its demo: components, installed where they are missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+
+def require(cluster: Any, names: Iterable[str], say: Callable[[str], None]) -> None:
+    """See to it that components work on the cluster; tells each step, and in a sentence for each what was done.
+
+    names: as of `labkit.cluster.components`, with optional parts behind a plus: "istio", "istio+ambient". On a cluster on paper
+    it says what is missing, and no more: what goes by the model goes on. Raises ClusterError with what fails together, or the
+    pods and events that matter.
+    """
+    from labkit.cluster import components
+    from labkit.cluster.steps import seconds
+
+    if not cluster.live:
+        if titles := ", ".join(components.title_of(name) for name in names):
+            say(
+                f"This needs {titles}, which a cluster on paper does not have: what they would do cannot be tried here."
+            )
+        return
+    began = time.monotonic()
+    done = components.ensure(cluster, names, lambda line: say(f"  {line} ..."))
+    for outcome in done:
+        say(str(outcome))
+        for note in outcome.notes:
+            say(f"  {note}")
+    if any(outcome.action != "found" for outcome in done):
+        say(f"That took {seconds(time.monotonic() - began)}.")
