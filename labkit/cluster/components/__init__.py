@@ -26,6 +26,8 @@ __all__ = [
     "get",
     "names",
     "remove",
+    "split",
+    "title_of",
 ]
 
 _MODULES = {
@@ -40,6 +42,17 @@ _MODULES = {
 def names() -> list[str]:
     """The components there are."""
     return list(_MODULES)
+
+
+def title_of(name: str) -> str:
+    """What a component is called: "istio+ambient" is Istio. Raises ComponentError."""
+    return get(split(name)[0]).title
+
+
+def split(name: str) -> tuple[str, frozenset[str]]:
+    """A component's name and its optional parts: "istio+ambient+ingress"."""
+    first, *extras = name.split("+")
+    return first, frozenset(extras)
 
 
 def get(name: str, sources: Sources | None = None) -> Component:

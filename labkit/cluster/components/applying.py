@@ -62,7 +62,7 @@ def apply(
         for obj in ordered
         if (reference := _placed(cluster, obj)) not in known and not exists(cluster, reference)
     ]
-    record = Record(name, version, (*before.objects, *ours), before.automatic, before.notes)
+    record = Record(name, version, (*before.objects, *ours), before.automatic, before.extras)
     record.write(cluster)  # before the first of them exists, so that whatever happens can be taken back
     steps.begin(f"Applying {len(ordered)} objects of {title} {version}".rstrip())
     waiting = [obj for obj in ordered if obj["kind"] == "CustomResourceDefinition"]

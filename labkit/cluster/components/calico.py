@@ -47,6 +47,10 @@ class Calico:
     def __init__(self, sources: Sources | None = None) -> None:
         self._sources = sources or Pinned()
 
+    def embedded(self, cluster: Cluster) -> bool:  # noqa: ARG002 - the shape of all components
+        """No: this is the real one."""
+        return False
+
     def needs(self, cluster: Cluster) -> Sequence[str]:  # noqa: ARG002 - the shape of all components
         """Nothing."""
         return ()

@@ -27,6 +27,10 @@ class Embedded:
         self.title = real.title
         self.extras: Mapping[str, str] = real.extras
 
+    def embedded(self, cluster: Cluster) -> bool:
+        """Whether the cluster has components of its own."""
+        return _serves(cluster)
+
     def needs(self, cluster: Cluster) -> Sequence[str]:
         """Nothing where it is built in."""
         return () if _serves(cluster) else self._real.needs(cluster)

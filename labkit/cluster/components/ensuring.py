@@ -17,7 +17,7 @@ from .shape import Component, ComponentError, Missing, Options
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one component: `action` is "found", "installed", "repaired" or "removed"."""
+    """What became of one component: `action` is "found", "installed", "extended", "repaired" or "removed"."""
 
     name: str
     title: str
@@ -31,6 +31,7 @@ class Outcome:
         return {
             "found": f"{version} is there and works.",
             "installed": f"{version} was installed and works.",
+            "extended": f"{version} was there; what was missing of it was installed, and it works.",
             "repaired": f"{version} was there and did not work; it was installed again, and works.",
             "removed": f"{self.title} is gone.",
         }[self.action]
@@ -44,22 +45,27 @@ def ensure(
 ) -> list[Outcome]:
     """See to it that these components, and what they need, are in the cluster and work; what is there already is left alone.
 
+    names: "istio", or with optional parts "istio+ambient".
     options: for each name; by default those of the environment. Raises Missing on a cluster on paper, Refused where versions
     fail together, ComponentError with the pods and events that matter where one does not come up.
     """
-    from . import get
+    from . import get, split
 
-    wanted = [get(name) for name in dict.fromkeys(names)]
+    asked = [split(name) for name in dict.fromkeys(names)]
+    wanted = {name: get(name) for name, _ in asked}
     if not cluster.live:
-        titles = ", ".join(one.title for one in wanted)
+        titles = ", ".join(one.title for one in wanted.values())
         raise Missing(f"This needs {titles}, and a cluster on paper has none. {cluster.why}".strip())
     steps = of(progress)
     done: list[Outcome] = []
-    for component in _with_needs(cluster, wanted):
-        chosen = (options or {}).get(component.name) or Options.of_environment(component.name)
-        outcome = _ensure_one(cluster, component, steps, chosen)
-        if component.name not in {one.name for one in wanted} and outcome.action == "installed":
-            _mark_automatic(cluster, component.name)
+    for component in _with_needs(cluster, wanted.values()):
+        name = component.name
+        chosen = (options or {}).get(name) or Options.of_environment(name)
+        extras = chosen.extras.union(*(extras for one, extras in asked if one == name))
+        _known_extras(component, extras)
+        outcome = _ensure_one(cluster, component, steps, dataclasses.replace(chosen, extras=extras))
+        if name not in wanted and outcome.action == "installed":
+            _note(cluster, name, automatic=True)
         done.append(outcome)
     return done
 
@@ -72,7 +78,7 @@ def remove(cluster: Cluster, name: str, progress: Progress | None = None) -> lis
     needed = component.needs(cluster)
     version = component.version(cluster) or ""
     steps = of(progress)
-    if not version and Record.read(cluster, component.name) is None:
+    if not version and Record.read(cluster, component.name) is None and not component.embedded(cluster):
         raise ComponentError(f"{component.title} is not installed.")
     notes = component.uninstall(cluster, steps)
     done = [Outcome(component.name, component.title, version, "removed", tuple(notes))]
@@ -106,25 +112,38 @@ def _ensure_one(cluster: Cluster, component: Component, steps: Steps, options: O
     steps.begin(f"Looking for {component.title}")
     version = component.version(cluster)
     record = Record.read(cluster, component.name)
+    there = record.extras if record else frozenset()
     action = "installed"
     if version is not None:
         findings = component.verify(cluster)
-        if all(one.ok for one in findings):
+        works = all(one.ok for one in findings)
+        if works and (record is None or options.extras <= there):
+            steps.end()
             return Outcome(component.name, component.title, version, "found")
         if record is None:  # somebody else's: not ours to overwrite
             raise ComponentError(
                 f"{component.title} {version} is in this cluster but does not work, and labkit did not install it:\n"
                 + told(findings)
             )
-        action = "repaired"
-    component.install(cluster, steps, options)
-    component.wait(cluster, steps, options)
+        action = "extended" if works else "repaired"
+    wanted = dataclasses.replace(options, extras=options.extras | there)
+    component.install(cluster, steps, wanted)
+    _note(cluster, component.name, extras=wanted.extras)
+    component.wait(cluster, steps, wanted)
     steps.begin(f"Asking whether {component.title} works")
     findings = component.verify(cluster)
     if not all(one.ok for one in findings):
         raise ComponentError(f"{component.title} was installed and does not work:\n{told(findings)}")
     steps.end()
     return Outcome(component.name, component.title, component.version(cluster) or "", action)
+
+
+def _known_extras(component: Component, extras: frozenset[str]) -> None:
+    if unknown := extras - set(component.extras):
+        known = ", ".join(component.extras) or "none"
+        raise ComponentError(
+            f"{component.title} has no optional part {', '.join(sorted(unknown))}; it has: {known}."
+        )
 
 
 def told(findings: Sequence[Finding]) -> str:
@@ -139,7 +158,8 @@ def told(findings: Sequence[Finding]) -> str:
     return "\n".join(lines)
 
 
-def _mark_automatic(cluster: Cluster, name: str) -> None:
+def _note(cluster: Cluster, name: str, **what: Any) -> None:
+    """Add to a component's record, where it has one: what is built in has none."""
     record = Record.read(cluster, name)
     if record is not None:
-        dataclasses.replace(record, automatic=True).write(cluster)
+        dataclasses.replace(record, **what).write(cluster)

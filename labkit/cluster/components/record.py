@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from labkit.cluster.cluster import Cluster
@@ -48,14 +48,14 @@ class Reference:
 class Record:
     """What was brought into a cluster for one component. Kept in the cluster itself, so that anybody's labkit can take it away.
 
-    automatic: it came along because something else needs it.
+    automatic: it came along because something else needs it. extras: the optional parts that it was installed with.
     """
 
     name: str
     version: str = ""
     objects: tuple[Reference, ...] = ()
     automatic: bool = False
-    notes: Mapping[str, str] = field(default_factory=dict)
+    extras: frozenset[str] = frozenset()
 
     @classmethod
     def read(cls, cluster: Cluster, name: str) -> Record | None:
@@ -73,8 +73,8 @@ class Record:
     def _parse(cls, name: str, found: Object) -> Record:
         data = found.get("data") or {}
         objects = tuple(Reference(*one) for one in json.loads(data.get("objects", "[]")))
-        notes = json.loads(data.get("notes", "{}"))
-        return cls(name, data.get("version", ""), objects, data.get("automatic") == "true", notes)
+        extras = frozenset(data.get("extras", "").split())
+        return cls(name, data.get("version", ""), objects, data.get("automatic") == "true", extras)
 
     def write(self, cluster: Cluster) -> None:
         """Keep it in the cluster."""
@@ -91,7 +91,7 @@ class Record:
                 "version": self.version,
                 "automatic": str(self.automatic).lower(),
                 "objects": json.dumps(rows),
-                "notes": json.dumps(dict(self.notes)),
+                "extras": " ".join(sorted(self.extras)),
             },
         }
         server_side_apply(cluster, obj)

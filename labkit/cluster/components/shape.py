@@ -63,6 +63,9 @@ class Component(Protocol):
     title: str  # "Istio"
     extras: Mapping[str, str]  # optional parts: name and what it is
 
+    def embedded(self, cluster: Cluster) -> bool:
+        """Whether this cluster brings components of its own, to be turned on and off; then nothing is installed."""
+
     def needs(self, cluster: Cluster) -> Sequence[str]:
         """Names of components that must be there first."""
 
