@@ -21,6 +21,8 @@ _COMMANDS = {
     "lab": "lab:lab",
     "node": "node:node",
     "components": "components:components",
+    "install": "install:install",
+    "uninstall": "install:uninstall",
     "images": "images:images",
 }
 
