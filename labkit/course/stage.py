@@ -46,9 +46,11 @@ class Stage:
         self.await_ready()
 
     def put_up(self) -> None:
-        """Apply the demo, without waiting for it."""
+        """Apply the demo, without waiting for it; its images are those that this cluster shall run."""
+        from labkit.cluster.images import pinned
+
         for path in self._demo():
-            apply_again(self.cluster, path.read_text(encoding="utf-8"), path.name)
+            apply_again(self.cluster, pinned(path.read_text(encoding="utf-8"), self.cluster), path.name)
 
     def await_ready(self) -> None:
         """Wait until the demo runs; on paper nothing runs, and nothing is waited for."""
