@@ -58,7 +58,7 @@ def _image(names: tuple[str, ...], port: int, user: str = "") -> Image:
             "/etc/nginx/conf.d/default.conf": _DEFAULT.replace("80;", f"{port};"),
             "/usr/share/nginx/html/index.html": _PAGE,
         },
-        env={"NGINX_VERSION": "1.29.3"},
+        env={"NGINX_VERSION": "1.30.5"},
         user=user,
         exposed=(f"{port}/tcp",),
         note="nginx: serves files, `return` and `proxy_pass` from its configuration; other directives are ignored",

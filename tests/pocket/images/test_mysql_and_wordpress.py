@@ -49,7 +49,7 @@ class TestMysql:
         real = mysqlwire.parse_greeting
         monkeypatch.setattr(mysqlwire, "parse_greeting", lambda packet: (*real(packet)[:2], plugin))
         client = await mysqlwire.connect("127.0.0.1", mysql, "root", "root-pw", "wordpress")
-        assert client.version == "8.0.44"
+        assert client.version == "8.4.11"
         assert await client.query("SELECT 1") == (["1"], [["1"]])
         client.close()
 

@@ -97,7 +97,7 @@ def test_wordpress_lives_and_dies_with_the_door_to_its_database(room: Room, clie
 
 
 def test_mysql_without_a_password_ends_as_the_real_image_does(room: Room) -> None:
-    room.kubectl("run", "db", "--image=mysql:8.0", "--restart=Never")
+    room.kubectl("run", "db", "--image=mysql:8.4.11", "--restart=Never")
     assert _soon(
         lambda: room.out("get", "pod", "db", "-o", "jsonpath={.status.phase}").strip() == "Failed", 10
     )

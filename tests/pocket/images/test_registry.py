@@ -21,8 +21,8 @@ from labkit.pocket.images import find, images, known, preload, repository, shims
         ("curlimages/curl:8.8.0", "curlimages/curl"),
         ("nicolaka/netshoot", "nicolaka/netshoot"),
         ("registry.k8s.io/pause:3.10", "pause"),
-        ("mysql:8.0", "mysql"),
-        ("wordpress:6.2.1-apache", "wordpress"),
+        ("mysql:8.4.11", "mysql"),
+        ("wordpress:7.0.1-apache", "wordpress"),
     ],
 )
 def test_an_image_is_found_by_its_repository_whatever_registry_and_tag(reference: str, name: str) -> None:

@@ -32,7 +32,7 @@ from .mysqlwire import (
 )
 from .service import run
 
-VERSION = "8.0.44"
+VERSION = "8.4.11"
 _SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
 
 

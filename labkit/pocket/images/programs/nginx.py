@@ -19,7 +19,7 @@ from .http1 import Request, Response, reason, serve
 from .nginx_conf import ConfError, Directive, parse
 from .service import host_port, run
 
-_VERSION = "nginx/1.29.3"
+_VERSION = "nginx/1.30.5"
 _PID = Path("/run/nginx.pid")
 
 

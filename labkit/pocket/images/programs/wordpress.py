@@ -13,10 +13,10 @@ from .entrypoint import become
 from .http1 import Request, Response
 from .mysqlwire import MysqlError, connect
 
-SERVER = "Apache/2.4.56 (Debian)"
+SERVER = "Apache/2.4.65 (Debian)"
 PATIENCE = 5.0  # seconds for the whole of name, connection and login
 _PHP = {
-    "X-Powered-By": "PHP/8.0.30",
+    "X-Powered-By": "PHP/8.3.32",
     "Expires": "Wed, 11 Jan 1984 05:00:00 GMT",
     "Cache-Control": "no-cache, must-revalidate, max-age=0",
 }
