@@ -19,10 +19,12 @@ _COMMANDS = {
     "env": "clusters:env",
     "doctor": "doctor:doctor",
     "lab": "lab:lab",
+    "logs": "logs:logs",
     "node": "node:node",
     "components": "components:components",
     "install": "install:install",
     "uninstall": "install:uninstall",
+    "bundle": "bundle:bundle",
     "images": "images:images",
 }
 

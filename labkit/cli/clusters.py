@@ -18,10 +18,10 @@ from labkit.cli.shared import (
     all_providers,
     columns,
     find_cluster,
-    provider_named,
-    step,
+    owner,
     unless_default,
 )
+from labkit.cli.starting import MAKING, options_of, start
 
 if TYPE_CHECKING:
     from labkit.cluster.providers import ProvidedCluster
@@ -30,12 +30,17 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("name", default=DEFAULT)
 @PROVIDER
+@MAKING
 @OUTPUT
-def up(name: str, provider: str | None, output: str) -> None:
-    """Start the cluster NAME (default: lab), or find it running. Its objects are as you left them."""
-    quiet = output == "json"
-    found = provider_named(provider).create(name, progress=None if quiet else step)
-    if quiet:
+def up(name: str, provider: str | None, output: str, **making: Any) -> None:
+    """Start the cluster NAME (default: lab), or find it running. Its objects are as you left them.
+
+    \b
+    The embedded cluster is there in a second and needs nothing:   labkit up
+    Real Kubernetes, in containers (docker, podman or nerdctl):    labkit up --provider kind
+    """
+    found = start(name, provider, options_of(making), quiet=output == "json")
+    if output == "json":
         click.echo(json.dumps(found.to_dict(), indent=2))
     else:
         click.echo(f"Cluster {found.name} is up: {found.server}, context {found.context}.")
@@ -48,7 +53,7 @@ def up(name: str, provider: str | None, output: str) -> None:
 @OUTPUT
 def down(name: str, provider: str | None, output: str) -> None:
     """End the cluster NAME and remove everything it has, its objects too."""
-    provider_named(provider).delete(name)
+    owner(name, provider).delete(name)
     click.echo(
         json.dumps({"name": name, "deleted": True}) if output == "json" else f"Cluster {name} is gone."
     )
@@ -100,14 +105,14 @@ def env(name: str, provider: str | None) -> None:
 def _for_people(facts: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """The facts of a cluster without what only programs want; a moment as a date of this machine's clock."""
     for key, value in facts.items():
-        if key == "created" or value in (None, ""):
+        if key == "created" or value in (None, "", []):
             continue
         if key == "running":
             yield "status", "running" if value else "stopped"
         elif key == "started" and isinstance(value, int | float):
             yield key, datetime.fromtimestamp(value).astimezone().strftime("%Y-%m-%d %H:%M:%S %Z")
         else:
-            yield key, str(value)
+            yield key, ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _running(cluster: ProvidedCluster) -> str:

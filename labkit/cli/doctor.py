@@ -32,23 +32,35 @@ def doctor(fix: bool, yes: bool, output: str) -> None:
         for name, findings in reports:
             click.secho(f"{'✓' if _all_ok(findings) else '✗'} {name}", bold=True)
             for item in findings:
-                click.echo(f"  {'✓' if item.ok else '✗'} {item.title}")
+                click.echo(f"  {_mark(item)} {item.title}")
                 if not item.ok or item.explanation:
                     click.echo(indented(item.explanation))
                 if item.remedy and not item.ok:
                     click.echo(indented(f"What helps:\n{item.remedy}"))
     if fix:
         _run_remedies(
-            [item for _, findings in reports for item in findings if not item.ok and item.remedy], yes
+            [item for _, findings in reports for item in findings if _broken(item) and item.remedy], yes
         )
 
 
 def _finding(item: Finding) -> dict[str, Any]:
-    return {"title": item.title, "ok": item.ok, "explanation": item.explanation, "remedy": item.remedy}
+    return {
+        "title": item.title, "ok": item.ok, "advice": item.advice,
+        "explanation": item.explanation, "remedy": item.remedy,
+    }  # fmt: skip
+
+
+def _mark(item: Finding) -> str:
+    return "✓" if item.ok else "!" if item.advice else "✗"
+
+
+def _broken(item: Finding) -> bool:
+    return not item.ok and not item.advice
 
 
 def _all_ok(findings: Sequence[Finding]) -> bool:
-    return all(item.ok for item in findings)
+    """Whether a cluster can run; what is only advice does not stand in its way."""
+    return not any(map(_broken, findings))
 
 
 def _run_remedies(findings: Sequence[Finding], yes: bool) -> None:

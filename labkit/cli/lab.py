@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from labkit.cli.shared import DEFAULT, PROVIDER, provider_named, step
+from labkit.cli.shared import DEFAULT, PROVIDER
+from labkit.cli.starting import MAKING, options_of, start
+
+if TYPE_CHECKING:
+    from labkit.cluster.providers import Options
 
 
 @click.command()
@@ -17,7 +22,10 @@ from labkit.cli.shared import DEFAULT, PROVIDER, provider_named, step
 @click.option("--port", type=int, default=None, help="JupyterLab's port (default: one that is free).")
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @PROVIDER
-def lab(chapter: str, name: str, port: int | None, no_browser: bool, provider: str | None) -> None:
+@MAKING
+def lab(
+    chapter: str, name: str, port: int | None, no_browser: bool, provider: str | None, **making: Any
+) -> None:
     """Open JupyterLab on CHAPTER with everything set: a running cluster, and kubectl that talks to it."""
     from labkit.course.connect import PAPER
     from labkit.course.places import NotFoundError, chapter_folder, root
@@ -28,7 +36,7 @@ def lab(chapter: str, name: str, port: int | None, no_browser: bool, provider: s
         raise click.ClickException(str(error)) from None
     environment = {"LABKIT_ROOT": str(root()), "LABKIT_CLUSTER": name}
     environment["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-    why = _start_for_lab(name, provider, environment)
+    why = _start_for_lab(name, provider, options_of(making), environment)
     if why:
         environment[PAPER] = why
     command = [
@@ -49,12 +57,12 @@ def lab(chapter: str, name: str, port: int | None, no_browser: bool, provider: s
     os.execvpe(command[0], command, os.environ | environment)
 
 
-def _start_for_lab(name: str, provider: str | None, environment: dict[str, str]) -> str:
+def _start_for_lab(name: str, provider: str | None, options: Options, environment: dict[str, str]) -> str:
     """Start the cluster and set KUBECONFIG; where that cannot be done, say so and give the reason as text."""
     from labkit.cluster.errors import ClusterError
 
     try:
-        found = provider_named(provider).create(name, progress=step)
+        found = start(name, provider, options)
     except ClusterError as error:
         why = (
             f"{error}\nSo the lab works by the model alone: the column of what the cluster did stays empty."

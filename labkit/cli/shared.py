@@ -49,6 +49,13 @@ def find_cluster(name: str, provider: str | None) -> ProvidedCluster:
     )
 
 
+def owner(name: str, provider: str | None) -> Provider:
+    """The provider of a cluster: the one named, or the one that has a cluster of that name, or the default one."""
+    if provider:
+        return provider_named(provider)
+    return next((one for one in all_providers() if one.find(name)), provider_named(None))
+
+
 def columns(rows: Sequence[Sequence[str]]) -> str:
     """Rows as lines, each column as wide as its widest cell."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

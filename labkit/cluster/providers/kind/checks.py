@@ -19,6 +19,8 @@ from .machine import Machine
 GB = 10**9
 # The values that kind's documentation recommends: https://kind.sigs.k8s.io/docs/user/known-issues/#pod-errors-due-to-too-many-open-files
 WATCHES, INSTANCES = 524288, 512
+# What distributions give, and with which one node comes up beside a desktop's own programs.
+WATCHES_OF_ONE, INSTANCES_OF_ONE = 65536, 128
 #: Bytes. An empty cluster of one node has 0.55 GB, measured; kubeadm asks for 1.7 GB, a mesh with a demo wants 4.
 LEAST_MEMORY, ENOUGH_MEMORY, A_NODE = 1 * GB, 4 * GB, 700 * 10**6
 #: Bytes. A node image unpacked has 1 GB; images of demos and meshes come on top.
@@ -48,11 +50,11 @@ def cgroups(machine: Machine, engine: Engine, images: Iterable[str]) -> Finding:
             f"This machine has version 1, where the kubelet of Kubernetes {newest[0]}.{newest[1]} refuses to run.",
             f"{OLDER_IMAGE}\n{boot}",
         )  # fmt: skip
-    return Finding(
-        "control groups of version 2", False,
-        "This machine has version 1. Kubernetes up to 1.34, which the lab takes, still runs there; 1.35 does not.",
-        boot, advice=True,
-    )  # fmt: skip
+    if newest:
+        why = f"This machine has version 1, where Kubernetes {newest[0]}.{newest[1]} still runs; from 1.35 on it does not."
+        return Finding("control groups", True, why)
+    why = "This machine has version 1. Kubernetes up to 1.34 runs there, 1.35 and later does not."
+    return Finding("control groups of version 2", False, why, boot, advice=True)
 
 
 def _cgroup_remedy(machine: Machine) -> str:
@@ -104,7 +106,7 @@ def modules(machine: Machine, engine: Engine) -> Finding | None:
     )
 
 
-def inotify(machine: Machine, engine: Engine) -> Finding | None:
+def inotify(machine: Machine, engine: Engine, config: KindConfig) -> Finding | None:
     """Limits of inotify: each node takes some of them, and a node that gets none does not boot."""
     if not engine.local:
         return None
@@ -112,14 +114,20 @@ def inotify(machine: Machine, engine: Engine) -> Finding | None:
     instances = machine.number("/proc/sys/fs/inotify/max_user_instances")
     if watches is None or instances is None:
         return None
-    title = f"inotify limits of at least {WATCHES} watches and {INSTANCES} instances"
+    has = f"This machine gives {watches} watches and {instances} instances"
     if watches >= WATCHES and instances >= INSTANCES:
-        return Finding(title, True)
+        return Finding("limits of inotify", True, f"{has}.")
+    if config.nodes == 1 and watches >= WATCHES_OF_ONE and instances >= INSTANCES_OF_ONE:
+        return Finding(
+            "limits of inotify",
+            True,
+            f"{has}: enough for one node. For more it takes {WATCHES} and {INSTANCES}.",
+        )
     why = (
-        f"This machine gives {watches} watches and {instances} instances. One node usually comes up with that;"
-        ' with more nodes, or an editor that watches many files, pods fail with "too many open files".'
+        f"{has}, where kind asks for {WATCHES} and {INSTANCES}. A further node may not boot,"
+        ' and pods may fail with "too many open files".'
     )
-    return Finding(title, False, why, INOTIFY, advice=True)
+    return Finding("limits of inotify", False, why, INOTIFY, advice=True)
 
 
 def memory(machine: Machine, engine: Engine, config: KindConfig) -> Finding | None:

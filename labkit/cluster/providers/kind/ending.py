@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,5 +20,7 @@ def end(where: Places, engine: Engine, found: Sequence[Node]) -> None:
         kubeconfig.take_out(where, Path(exported))
     where.forget()
     where.log.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        where.log.parent.rmdir()
     if where.network_mark.exists() and nodes.remove_network(engine):
         where.network_mark.unlink(missing_ok=True)

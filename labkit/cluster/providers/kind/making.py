@@ -161,7 +161,8 @@ def _wake(
     if not stopped:
         return
     try:
-        _wait(where, config.read(str(where.config)) if where.config.exists() else None, options, steps)
+        chosen = config.read(str(where.config)) if where.config.exists() else None
+        _wait(where, chosen, options, steps, woken=True)
     except (ClusterUnreachable, WaitTimeout) as problem:
         if len(found) == 1:
             raise
@@ -173,12 +174,15 @@ def _wake(
         ) from None
 
 
-def _wait(where: Places, chosen: KindConfig | None, options: Options, steps: Steps) -> None:
+def _wait(
+    where: Places, chosen: KindConfig | None, options: Options, steps: Steps, *, woken: bool = False
+) -> None:
     timeout = WAIT if options.wait is None else options.wait
     if timeout > 0:
-        own_network = chosen is None or chosen.own_network
-        count = chosen.nodes if chosen else 1
-        until_ready(where.kubeconfig, where.context, count, own_network, timeout, steps)
+        until_ready(
+            where.kubeconfig, where.context, chosen.nodes if chosen else 1, timeout, steps,
+            own_network=chosen is None or chosen.own_network, woken=woken,
+        )  # fmt: skip
 
 
 def _mark_network(where: Places, engine: Engine) -> None:

@@ -98,7 +98,7 @@ def _all(
         checks.cgroups(machine, engine, images),
         checks.rootless(engine),
         checks.modules(machine, engine),
-        checks.inotify(machine, engine),
+        checks.inotify(machine, engine, chosen),
         checks.memory(machine, engine, chosen),
         checks.disk(machine, engine),
         checks.ports(machine, engine, chosen),

@@ -8,16 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from labkit.cluster.cluster import Cluster
-from labkit.cluster.errors import ClusterUnreachable, NotFound, WaitTimeout
+from labkit.cluster.errors import ClusterError, WaitTimeout
 from labkit.cluster.steps import Steps
 
+_LEASES = "kube-node-lease"
 _PAUSE = 0.5  # seconds between two questions to an API that does not answer yet
 
 
 def until_ready(
-    kubeconfig: Path, context: str, nodes: int, own_network: bool, timeout: float, steps: Steps
+    kubeconfig: Path,
+    context: str,
+    nodes: int,
+    timeout: float,
+    steps: Steps,
+    *,
+    own_network: bool = True,
+    woken: bool = False,
 ) -> None:
     """Wait for all that; without a network of its own (`own_network` False) only for the API and the nodes' registration.
+
+    `woken`: the cluster was there before, and what it says of its nodes may be what it knew then.
 
     Raises ClusterUnreachable, WaitTimeout with what is missing: the cluster stays as it is.
     """
@@ -26,6 +36,8 @@ def until_ready(
     cluster = Cluster.connect(kubeconfig, context)
     try:
         _answer(cluster, deadline)
+        if woken:
+            _heard_of_nodes(cluster, deadline)
         cluster.wait("serviceaccounts", "default", namespace="default", timeout=_left(deadline))
         steps.begin(f"Waiting for {nodes} node{'s' if nodes > 1 else ''}")
         if not own_network:
@@ -65,14 +77,29 @@ def _ready(node: dict[str, Any]) -> bool:
 
 
 def _answer(cluster: Cluster, deadline: float) -> None:
+    """Wait until the API answers, and lets us in: for a while after its start it does not know yet who may do what."""
     while True:
         try:
             cluster.version()
             return
-        except (ClusterUnreachable, NotFound):
+        except ClusterError:
             if time.monotonic() >= deadline:
                 raise
             time.sleep(_PAUSE)
+
+
+def _heard_of_nodes(cluster: Cluster, deadline: float) -> None:
+    """Wait until every node has renewed its lease (a kubelet does every 10 s): then what is said of it is new."""
+    before = {lease["metadata"]["name"]: _renewed(lease) for lease in cluster.list("leases", _LEASES)}
+
+    def renewed(lease: dict[str, Any]) -> bool:
+        return _renewed(lease) != before.get(lease["metadata"]["name"])
+
+    cluster.wait("leases", namespace=_LEASES, condition=renewed, timeout=_left(deadline))
+
+
+def _renewed(lease: dict[str, Any]) -> str:
+    return str((lease.get("spec") or {}).get("renewTime", ""))
 
 
 def _left(deadline: float) -> float:
