@@ -8,7 +8,7 @@ from typing import Any
 
 from labkit.course.demands import Scope
 from labkit.course.results import CheckResult, Status
-from labkit.course.steps import Chapter, FlowPattern, Step, WrongAnswer
+from labkit.course.steps import Chapter, Expectation, FlowPattern, Step, WrongAnswer
 from labkit.policy import Flow, World, decide
 
 Lister = Callable[..., list[dict[str, Any]]]
@@ -25,7 +25,24 @@ def reply(value: Any) -> Reply:
 def expected(chapter: Chapter, step: Step, world: World, list_objects: Lister) -> Reply:
     """The right reply, from the world (who may talk to whom) or the objects (`list_objects(kind, namespace=...)`)."""
     assert step.expect is not None
-    what, given = step.expect.what, step.expect.arguments
+    return _value(chapter, step.expect, world, list_objects)
+
+
+def mistakes(
+    chapter: Chapter, step: Step, world: World, list_objects: Lister
+) -> list[tuple[Reply, WrongAnswer]]:
+    """The replies that people are known to give by mistake; some depend on the cluster."""
+    found = []
+    for wrong in step.wrong:
+        if wrong.answer is not None:
+            found.append((reply(wrong.answer), wrong))
+        elif wrong.expect is not None:
+            found.append((_value(chapter, wrong.expect, world, list_objects), wrong))
+    return found
+
+
+def _value(chapter: Chapter, expectation: Expectation, world: World, list_objects: Lister) -> Reply:
+    what, given = expectation.what, expectation.arguments
     if what == "sources-of":
         pods = Scope(world, chapter.namespaces).pods
         flows = (Flow(pod.key, given["to"], given["port"]) for pod in pods if pod.key != given["to"])
@@ -54,8 +71,10 @@ def _at(obj: Any, path: str) -> Any:
     return obj
 
 
-def judge_reply(step: Step, given: Reply | None, right: Reply) -> CheckResult:
-    """Compare a reply with the right one; a catalogued wrong answer brings its own hint."""
+def judge_reply(
+    step: Step, given: Reply | None, right: Reply, known: Iterable[tuple[Reply, WrongAnswer]] = ()
+) -> CheckResult:
+    """Compare a reply with the right one; one of the known mistakes brings its own hint."""
     if not given:
         return _result(
             step,
@@ -72,11 +91,9 @@ def judge_reply(step: Step, given: Reply | None, right: Reply) -> CheckResult:
     if _asks_for_pods(step) and not any("/" in word for word in given) and "none" not in given:
         message = 'Write each pod with its namespace, such as "other/stranger": names may occur in several namespaces.'
         return _result(step, Status.FAIL, "no-namespace", message)
-    known = next(
-        (wrong for wrong in step.wrong if wrong.answer is not None and reply(wrong.answer) == given), None
-    )
-    if known:
-        return _result(step, Status.FAIL, known.id, known.says)
+    for mistaken, wrong in known:
+        if mistaken == given:
+            return _result(step, Status.FAIL, wrong.id, wrong.says)
     return _result(step, Status.FAIL, "other-answer", _how_far(given, right))
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
-from labkit.course.answers import Reply, expected, judge_prediction, judge_reply
+from labkit.course.answers import Reply, expected, judge_prediction, judge_reply, mistakes
 from labkit.course.demands import policy_digest
 from labkit.course.evaluate import evaluate, flows_to_probe
 from labkit.course.progress import Progress
@@ -69,35 +69,18 @@ def check_step(
     try:
         say("Looking at the cluster ...")
         world = cluster.snapshot()
-        digest = current_digest(cluster, chapter)
         if step.kind is Kind.ANSWER:
             right = expected(chapter, step, world, cluster.list)
-            checks = [judge_reply(step, answer, right)]
+            digest = current_digest(cluster, chapter)
+            known = mistakes(chapter, step, world, cluster.list)
+            checks = [judge_reply(step, answer, right, known)]
         elif step.kind is Kind.PREDICT:
+            digest = current_digest(cluster, chapter)
             checks = [judge_prediction(chapter, step, world, prediction or {})]
-        elif (known := _open_network(step, network)) is not None:
-            touched = not _untouched(chapter, step, progress, digest)
-            checks = refused(
-                step, chapter, known, _by_the_model(chapter, step, cluster, world) if touched else []
-            )
-        elif _untouched(chapter, step, progress, digest):
-            checks = [_not_attempted(step, _elsewhere(cluster, chapter))]
         else:
-            if cluster.live and _let_pods_start(step, cluster, say):
-                world = cluster.snapshot()
-            if prober is not None and (flows := flows_to_probe(chapter, step, world)):
-                say(f"Trying {len(flows)} connections on the cluster ...")
-                world, observations = try_flows(
-                    prober, world, lambda now: flows_to_probe(chapter, step, now), snapshot=cluster.snapshot
-                )
-                digest = current_digest(cluster, chapter)
-            doubt = network is not None and _let_through(world, observations)
-            if doubt and network is not None and (found := network.prove(say)).open:
-                checks = refused(step, chapter, found, _by_the_model(chapter, step, cluster, world))
-            else:
-                say("Comparing with what the step asks for ...")
-                mode = "live" if prober else "model"
-                checks = evaluate(chapter, step, world, observations, get=_getter(cluster), mode=mode)
+            checks, observations, digest = _judge_objects(
+                chapter, step, cluster, world, progress, prober=prober, network=network, say=say
+            )
     except ClusterUnreachable as error:
         checks = [_cannot_check(step, str(error))]
     record = progress.step(chapter.id, step.id)
@@ -119,6 +102,46 @@ def check_step(
     return result
 
 
+def _judge_objects(
+    chapter: Chapter,
+    step: Step,
+    cluster: Subject,
+    world: World,
+    progress: Progress,
+    *,
+    prober: Prober | None,
+    network: Enforcement | None,
+    say: Say,
+) -> tuple[list[CheckResult], Mapping[Flow, Observed], str]:
+    """The checks of a step that asks for objects, what was observed, and the digest of the policies that were judged."""
+
+    def get(kind: str, namespace: str | None, name: str) -> Mapping[str, Any] | None:
+        return cluster.get(kind, name, namespace)
+
+    digest = current_digest(cluster, chapter)
+    untouched = _untouched(chapter, step, progress, digest)
+    if (unenforced := _open_network(step, network)) is not None:
+        by_policies = [] if untouched else evaluate(chapter, step, world, {}, get=get, mode="model")
+        return refused(step, chapter, unenforced, by_policies), {}, digest
+    if untouched:
+        return [_not_attempted(step, _elsewhere(cluster, chapter))], {}, digest
+    if cluster.live and _let_pods_start(step, cluster, say):
+        world = cluster.snapshot()
+    observations: Mapping[Flow, Observed] = {}
+    if prober is not None and (flows := flows_to_probe(chapter, step, world)):
+        say(f"Trying {len(flows)} connections on the cluster ...")
+        world, observations = try_flows(
+            prober, world, lambda now: flows_to_probe(chapter, step, now), snapshot=cluster.snapshot
+        )
+        digest = current_digest(cluster, chapter)
+    if network is not None and _let_through(world, observations) and (found := network.prove(say)).open:
+        by_policies = evaluate(chapter, step, world, {}, get=get, mode="model")
+        return refused(step, chapter, found, by_policies), observations, digest
+    say("Comparing with what the step asks for ...")
+    mode = "live" if prober else "model"
+    return evaluate(chapter, step, world, observations, get=get, mode=mode), observations, digest
+
+
 def _open_network(step: Step, network: Enforcement | None) -> Finding | None:
     """What is remembered of a network that enforces nothing, where that matters to the step."""
     finding = network.finding() if network is not None and step.needs_enforcement else None
@@ -130,14 +153,6 @@ def _let_through(world: World, observations: Mapping[Flow, Observed]) -> bool:
     return any(
         seen.verdict in REACHED and contradicts(world, flow, seen) for flow, seen in observations.items()
     )
-
-
-def _by_the_model(chapter: Chapter, step: Step, cluster: Subject, world: World) -> list[CheckResult]:
-    return evaluate(chapter, step, world, {}, get=_getter(cluster), mode="model")
-
-
-def _getter(cluster: Subject) -> Callable[[str, str | None, str], Mapping[str, Any] | None]:
-    return lambda kind, namespace, name: cluster.get(kind, name, namespace)
 
 
 def _let_pods_start(step: Step, cluster: Any, say: Say) -> bool:

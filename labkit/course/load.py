@@ -103,11 +103,11 @@ def _contradictions(data: Mapping[str, Any]) -> list[tuple[str, str]]:
                         f"no imagined world has the id or title {wrong['world']!r}",
                     )
                 )
-            if not any(key in wrong for key in ("opens", "closes", "answer", "cells")):
+            if not any(key in wrong for key in ("opens", "closes", "answer", "expect", "cells")):
                 found.append(
                     (
                         f"{at}.wrong[{number}]",
-                        "a wrong answer is recognised by one of: opens, closes, answer, cells",
+                        "a wrong answer is recognised by one of: opens, closes, answer, expect, cells",
                     )
                 )
     return found
@@ -130,7 +130,6 @@ def _chapter(data: Mapping[str, Any], folder: Path) -> Chapter:
 
 def _step(data: Mapping[str, Any], ports: tuple[tuple[int, str], ...]) -> Step:
     demand = _demand(data, ports)
-    expect = data.get("expect")
     return Step(
         id=data["id"],
         title=data["title"],
@@ -143,9 +142,7 @@ def _step(data: Mapping[str, Any], ports: tuple[tuple[int, str], ...]) -> Step:
         imagine=tuple(_imagined(item, ports, demand) for item in data.get("imagine", ())),
         objects=tuple(data.get("objects", ())),
         predict=_patterns(data.get("predict", ()), ports),
-        expect=Expectation(expect["what"], {key: value for key, value in expect.items() if key != "what"})
-        if expect
-        else None,
+        expect=_expectation(data.get("expect")),
         choices=dict(data.get("choices", {})),
         wrong=tuple(_wrong(item, ports) for item in data.get("wrong", ())),
         praise=_prose(data.get("praise", "")),
@@ -182,9 +179,17 @@ def _wrong(data: Mapping[str, Any], ports: tuple[tuple[int, str], ...]) -> Wrong
         opens=_patterns(data.get("opens", ()), ports),
         closes=_patterns(data.get("closes", ()), ports),
         world=data.get("world", ""),
+        some=data.get("some", False),
         answer=_names(data["answer"]) if "answer" in data else None,
+        expect=_expectation(data.get("expect")),
         cells=tuple((_pattern(cell, ports), cell["said"]) for cell in data.get("cells", ())),
     )
+
+
+def _expectation(data: Mapping[str, Any] | None) -> Expectation | None:
+    if data is None:
+        return None
+    return Expectation(data["what"], {key: value for key, value in data.items() if key != "what"})
 
 
 def _patterns(

@@ -56,12 +56,20 @@ class Imagined:
 
 
 @dataclass(frozen=True)
+class Expectation:
+    """How the right answer to a question is computed from the cluster; see `labkit.course.answers`."""
+
+    what: str
+    arguments: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class WrongAnswer:
     """A mistake that people make, recognised by what it does, never by its text.
 
-    `opens`: flows that got through though they must not; `closes`: flows that fail though they must work;
-    `world`: the imagined world in which this shows (empty: the real one); `answer`: the value given, for questions;
-    `cells`: predictions made, as (pattern, "allow" or "deny").
+    `opens`: flows that got through though they must not; `closes`: flows that fail though they must work; all of them, or with
+    `some` at least one; `world`: the imagined world in which this shows (empty: the real one); `answer`: the value given, for
+    questions, and `expect`: how that value is computed from the cluster; `cells`: predictions, as (pattern, "allow" or "deny").
     """
 
     id: str
@@ -69,16 +77,10 @@ class WrongAnswer:
     opens: tuple[FlowPattern, ...] = ()
     closes: tuple[FlowPattern, ...] = ()
     world: str = ""
+    some: bool = False
     answer: tuple[str, ...] | None = None
+    expect: Expectation | None = None
     cells: tuple[tuple[FlowPattern, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Expectation:
-    """How the right answer to a question is computed from the cluster; see `labkit.course.answers`."""
-
-    what: str
-    arguments: Mapping[str, Any]
 
 
 @dataclass(frozen=True)

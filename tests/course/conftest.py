@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,19 @@ def chapters() -> list[Chapter]:
     return [load_chapter(folder) for folder in CHAPTERS]
 
 
-def policies(items: list[Mapping[str, Any]], namespace: str) -> Iterator[dict[str, Any]]:
-    """Full objects from the short form of the answer files; a deleted one comes with spec None, a whole one as it is."""
-    for item in items:
+# The address of kube-dns in a world on paper; the answer files say KUBE_DNS_ADDRESSES where a cluster has its own.
+DNS_ADDRESSES = ("10.244.0.2",)
+
+
+def policies(
+    items: list[Mapping[str, Any]], namespace: str, dns: Iterable[str] = DNS_ADDRESSES
+) -> Iterator[dict[str, Any]]:
+    """Full objects from the short form of the answer files; a deleted one comes with spec None, a whole one as it is.
+
+    `dns`: the addresses of kube-dns's pods in the cluster for which the answers are meant.
+    """
+    blocks = json.dumps([{"ipBlock": {"cidr": f"{ip}/{128 if ':' in ip else 32}"}} for ip in dns])
+    for item in json.loads(json.dumps(items).replace('"KUBE_DNS_ADDRESSES"', blocks)):
         yield (
             dict(item)
             if "kind" in item

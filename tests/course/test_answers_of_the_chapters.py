@@ -11,7 +11,7 @@ import yaml
 
 from labkit.cluster.paper import PaperCluster
 from labkit.course import Chapter, Status, Step
-from labkit.course.answers import cells, expected, judge_prediction, judge_reply, reply
+from labkit.course.answers import cells, expected, judge_prediction, judge_reply, mistakes, reply
 from labkit.course.evaluate import evaluate
 from labkit.course.steps import Kind
 from tests.course.conftest import ROOT, chapters, policies, written_answers
@@ -106,8 +106,10 @@ def test_replies_are_judged_by_what_the_world_says(chapter: Chapter, step: Step)
     assert right
     assert judge_reply(step, right, right).status is Status.PASS
     assert judge_reply(step, None, right).status is Status.NOT_ATTEMPTED
-    for wrong in step.wrong:
-        result = judge_reply(step, reply(wrong.answer), right)
+    known = mistakes(chapter, step, cluster.snapshot(), cluster.list)
+    assert [wrong for _, wrong in known] == list(step.wrong)
+    for given, wrong in known:
+        result = judge_reply(step, given, right, known)
         assert (result.status, result.reason) == (Status.FAIL, wrong.id)
 
 
