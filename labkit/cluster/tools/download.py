@@ -150,9 +150,14 @@ def _write(
         ) from None
 
 
+def room(folder: Path) -> int:
+    """Free bytes for a folder that may not exist yet."""
+    return shutil.disk_usage(next(path for path in (folder, *folder.parents) if path.exists())).free
+
+
 def _room(part: Path, total: int | None, start: int) -> None:
     """Say before the download that it will not fit."""
-    free = shutil.disk_usage(part.parent).free
+    free = room(part.parent)
     if total is not None and total - start > free:
         forget(part)
         raise CannotKeep(

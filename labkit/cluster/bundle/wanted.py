@@ -1,0 +1,113 @@
+"""What chapters need, read from their files: demos, components, and with them images, tools and manifests."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from labkit.cluster.images.reference import Reference, canonical
+from labkit.cluster.images.table import Table as ImageTable
+
+from .errors import BoxError
+
+# What each component is installed with: tools, and manifests of components.toml.
+COMPONENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "calico": (("calicoctl",), ("calico",)),
+    "cert-manager": ((), ("cert-manager",)),
+    "cilium": (("cilium",), ()),
+    "gateway-api": ((), ("gateway-api",)),
+    "istio": (("istioctl",), ("gateway-api",)),
+    "linkerd": (("linkerd",), ("gateway-api",)),
+}
+_IMAGE = re.compile(r"""(?:\bimage:[ \t]*|--image[= ])["']?([a-z0-9][\w./:@-]*)""")
+_REQUIRE = re.compile(r"""\brequire\(\s*["']([\w-]+)["']""")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """For these chapters: images as manifests name them, component names, tools, and manifests of the table."""
+
+    chapters: tuple[str, ...]
+    images: tuple[str, ...]
+    components: tuple[str, ...]
+    tools: tuple[str, ...]
+    manifests: tuple[str, ...]
+
+
+def by(root: Path, chapters: Sequence[str], table: ImageTable, components: Iterable[str] = ()) -> Wanted:
+    """What chapters need, given by number ("01") or name; none means all. Raises BoxError naming those there are."""
+    folders = [_folder(root, chapter) for chapter in chapters] or sorted(
+        path.parent for path in (root / "notebooks").glob("*/steps.yaml")
+    )
+    images: dict[str, None] = {}
+    needed: dict[str, None] = dict.fromkeys(components)
+    users = {"probes"}
+    for folder in folders:
+        demos = [root / "clusters" / "demos" / demo for demo in _demos(folder)]
+        users |= {folder.name, *(demo.parent.name for demo in demos)}
+        for manifest in [*(demo for demo in demos if demo.is_file()), *_manifests(folder)]:
+            images |= dict.fromkeys(_images(manifest.read_text(encoding="utf-8")))
+        for text in _prose(root, folder):
+            # What is talked of may be no image at all ("image: imagined"); only what the table knows is one.
+            images |= {name: None for name in _images(text) if table.find(name)}
+            needed |= dict.fromkeys(_REQUIRE.findall(text))
+    if unknown := [name for name in needed if name not in COMPONENTS]:
+        raise BoxError(f"There is no component {unknown[0]!r}; there are: {', '.join(COMPONENTS)}.")
+    users |= set(needed)
+    images |= {entry.reference: None for entry in table.entries if users & set(entry.used)}
+    tools = ["kind", *(tool for name in needed for tool in COMPONENTS[name][0])]
+    manifests = [manifest for name in needed for manifest in COMPONENTS[name][1]]
+    return Wanted(
+        tuple(folder.name for folder in folders), tuple(_once(images)), tuple(needed),
+        tuple(dict.fromkeys(tools)), tuple(dict.fromkeys(manifests)),
+    )  # fmt: skip
+
+
+def _folder(root: Path, chapter: str) -> Path:
+    known = sorted(path.parent for path in (root / "notebooks").glob("*/steps.yaml"))
+    for folder in known:
+        if folder.name == chapter or folder.name.partition("-")[0] == chapter:
+            return folder
+    names = ", ".join(folder.name for folder in known) or "none"
+    raise BoxError(f"There is no chapter {chapter!r} in {root / 'notebooks'}. There are: {names}.")
+
+
+def _demos(folder: Path) -> list[str]:
+    import yaml
+
+    steps = yaml.safe_load((folder / "steps.yaml").read_text(encoding="utf-8"))
+    demo = steps.get("demo") or []
+    return [demo] if isinstance(demo, str) else [str(one) for one in demo]
+
+
+def _manifests(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.rglob("*.yaml")):
+        if path.name != "steps.yaml":
+            yield path
+
+
+def _prose(root: Path, folder: Path) -> Iterator[str]:
+    """The chapter's own text, and its solutions where they are here."""
+    for path in [
+        folder / "steps.yaml",
+        folder / "lesson.py",
+        *sorted((root / "solutions" / folder.name).glob("*.*")),
+    ]:
+        if path.is_file() and path.suffix in (".yaml", ".py"):
+            yield path.read_text(encoding="utf-8")
+
+
+def _images(text: str) -> list[str]:
+    return _IMAGE.findall(text)
+
+
+def _once(images: Iterable[str]) -> Iterator[str]:
+    """Each image once, however it is spelled; a tag alone is taken, a digest in a manifest is dropped for the table's."""
+    seen = set()
+    for image in images:
+        reference = str(Reference.parse(image).tagged)
+        if canonical(reference) not in seen:
+            seen.add(canonical(reference))
+            yield image.partition("@")[0]
