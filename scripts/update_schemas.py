@@ -39,6 +39,7 @@ SERVED: dict[str, set[str]] = {
         "serviceaccounts",
         "services",
     },
+    "apis/apiextensions.k8s.io/v1": {"customresourcedefinitions"},
     "apis/apps/v1": {"deployments", "replicasets"},
     "apis/authentication.k8s.io/v1": {"selfsubjectreviews", "tokenreviews"},
     "apis/authorization.k8s.io/v1": {

@@ -3,6 +3,7 @@ module labkit/protobuf_fields
 go 1.24.0
 
 require (
+	k8s.io/apiextensions-apiserver v0.34.3
 	k8s.io/apimachinery v0.34.3
 	k8s.io/client-go v0.34.3
 )

@@ -21,7 +21,9 @@ import (
 	"strconv"
 	"strings"
 
+	apiextensions "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/client-go/kubernetes/scheme"
 )
 
@@ -32,6 +34,11 @@ var words = map[string]string{
 	"k8s.io/apimachinery/pkg/api/resource.Quantity":   "quantity",
 	"k8s.io/apimachinery/pkg/util/intstr.IntOrString": "int-or-string",
 	"k8s.io/apimachinery/pkg/runtime.RawExtension":    "raw",
+	// What a JSON schema holds as it is; nobody sends these in the encoding.
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1.JSON":                         "raw",
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1.JSONSchemaPropsOrArray":       "raw",
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1.JSONSchemaPropsOrBool":        "raw",
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1.JSONSchemaPropsOrStringArray": "raw",
 }
 
 var messages = map[string][]any{}
@@ -113,6 +120,7 @@ func visit(t reflect.Type) {
 }
 
 func main() {
+	utilruntime.Must(apiextensions.AddToScheme(scheme.Scheme))
 	kinds := map[string]string{}
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {

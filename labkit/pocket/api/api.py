@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from labkit.pocket.api import deletion
+from labkit.pocket.api.custom.serving import CustomResources
 from labkit.pocket.api.errors import ApiError, method_not_allowed, not_found
 from labkit.pocket.api.events import record
 from labkit.pocket.api.kinds.conversion import conversion_for
@@ -44,6 +45,7 @@ class Api:
         self.store = store
         self.registry = registry or Registry.builtin()
         self.schemas = schemas or Schemas.builtin()
+        self.custom = CustomResources(store, self.registry, self.schemas)
         self._writer = Writer(self, service_cidr)
 
     # Resources

@@ -45,7 +45,7 @@ def delete(
     _check_preconditions(resource, old, preconditions)
     if propagation not in (None, "Background", "Foreground", "Orphan"):
         raise bad_request(f'invalid propagationPolicy "{propagation}"')
-    rules = rules_for(resource.qualified)
+    rules = rules_for(resource)
     refusal = rules.refuse_delete(old)
     if refusal:
         raise forbidden(resource.group, resource.plural, name, refusal)

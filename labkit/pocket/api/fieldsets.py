@@ -76,6 +76,8 @@ def item_element(node: Node, item: Any) -> str | None:
 
 def _collect(node: Node | None, value: Any, path: Path, found: set[Path]) -> None:
     if isinstance(value, dict) and value and not (node is not None and (node.atomic or node.shape == "any")):
+        if node is None and path:
+            found.add(path)  # what no schema describes is owned as a map, too
         for field, item in value.items():
             _collect(child_of(node, field), item, (*path, f"f:{field}"), found)
         return
@@ -114,10 +116,13 @@ def _compare(
     granular = not (node is not None and (node.atomic or node.shape == "any"))
     if isinstance(new, dict) and granular and (isinstance(old, dict) or old is None) and (new or old):
         before = old or {}
-        if old is None and path and node is not None and node.shape == "map":
+        if old is None and path and (node is None or node.shape == "map" or node.optional):
             touched.add(path)
         for field in {**before, **new}:
             element = (*path, f"f:{field}")
+            if field in new and new[field] is None and before.get(field, ...) is not None:
+                touched.add(element)  # a null that is meant
+                continue
             _compare(child_of(node, field), before.get(field), new.get(field), element, touched, removed)
         return
     if isinstance(new, list) and node is not None and (is_keyed(node) or node.list_type == "set"):

@@ -44,6 +44,8 @@ def _go_name(definition: str) -> str:
         return "k8s.io/api/" + "/".join(parts[3:-1]) + "." + parts[-1]
     if parts[:3] == ["io", "k8s", "apimachinery"]:
         return "k8s.io/apimachinery/" + "/".join(parts[3:-1]) + "." + parts[-1]
+    if parts[:3] == ["io", "k8s", "apiextensions-apiserver"]:
+        return "k8s.io/apiextensions-apiserver/" + "/".join(parts[3:-1]) + "." + parts[-1]
     return definition
 
 

@@ -14,6 +14,8 @@ class Node:
     `merge_key`, `strategy`, `list_type` and `map_keys` are the x-kubernetes-* extensions of the place where it
     stands; `atomic` says that a struct or map is owned as a whole. `omitted` are a struct's fields that Go
     leaves out when they are empty; None where that is not known. `named` are those with a string type of their own.
+    `optional` says that a struct's being there is itself a fact to own, as custom resources' are; `open` that it
+    takes fields which it does not list.
     """
 
     shape: str
@@ -30,3 +32,5 @@ class Node:
     defaults: dict[str, Any] = field(default_factory=dict)
     omitted: frozenset[str] | None = None
     named: dict[str, str] = field(default_factory=dict)
+    optional: bool = False
+    open: bool = False

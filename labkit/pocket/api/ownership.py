@@ -111,8 +111,11 @@ def track(
             return obj
     else:
         entries = read_entries(old) if old is not None else []
-    node = schemas.kind(resource.group, resource.version, resource.kind)
+    node = schemas.of(resource)
     touched, removed = changed(node, old or {}, obj)
+    if "status" in resource.subresources and subresource is None:
+        # What stands in the status after such a write the server has put there (rest.ResetFieldsStrategy).
+        touched = frozenset(path for path in touched if path[0] != "f:status")
     if not touched and not removed:
         write_entries(obj, entries)
         return obj

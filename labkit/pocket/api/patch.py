@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -109,13 +110,19 @@ def _check_reading(
     A real server shows the whole patch here (or what came of it), and says what is wrong last.
     """
     try:
-        _, unknown = api.schemas.read(resource.group, resource.version, resource.kind, patched)
+        _, unknown = api.schemas.read_as(resource, patched)
         problem = complain(unknown, options)
     except TypeMismatch as error:
         problem = error.as_converter() if patch_type == STRATEGIC_PATCH else str(error)
     if problem:
-        shown = go_text(body) if patch_type == STRATEGIC_PATCH else encode(_resorted(patched, body))
+        shown = go_text(body) if patch_type == STRATEGIC_PATCH else _shown(resource, patched, body)
         raise invalid("", "", "", [invalid_field("patch", shown, problem)])
+
+
+def _shown(resource: Resource, patched: Obj, body: Any) -> str:
+    if resource.custom is not None:
+        return json.dumps(patched, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+    return encode(_resorted(patched, body))
 
 
 def _resorted(value: Any, patch: Any) -> Any:
@@ -155,7 +162,7 @@ def patch_object(
 
         return apply(api, resource, name, namespace, body, subresource, force, options)
     current = api.get(resource, name, namespace)
-    node = api.schemas.kind(resource.group, resource.version, resource.kind)
+    node = api.schemas.of(resource)
     patched = apply_patch(node, patch_type, current, body)
     _check_reading(api, resource, patch_type, patched, body, options)
     metadata = patched.get("metadata")

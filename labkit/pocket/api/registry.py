@@ -1,19 +1,22 @@
 """What the server serves: resources by name and by kind, read from discovery data.
 
-Later kinds and CustomResourceDefinitions come in through `Registry.add`; nothing else knows a list of kinds.
+Custom resources come and go through `Registry.add` and `remove`; nothing else knows a list of kinds.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources as package_files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from labkit.pocket.api.errors import no_such_resource, qualified
+
+if TYPE_CHECKING:
+    from labkit.pocket.api.custom.kind import CustomKind
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Resource:
     categories: tuple[str, ...] = ()
     verbs: frozenset[str] = frozenset()
     subresources: Mapping[str, Subresource] = field(default_factory=dict, hash=False, compare=False)
+    custom: CustomKind | None = field(default=None, hash=False, compare=False, repr=False)
+    """What a CustomResourceDefinition says of it; None for the kinds that are built in."""
 
     @property
     def api_version(self) -> str:
@@ -95,6 +100,10 @@ class Registry:
     """The resources of a server, in the order in which discovery lists them."""
 
     def __init__(self) -> None:
+        self.generation = 0
+        """Counts what happens to the custom resources, schemas included."""
+        self._listeners: list[Callable[[], None]] = []
+        self._builtin_groups: set[str] = set()
         self._by_path: dict[tuple[str, str, str], Resource] = {}
         self._by_kind: dict[tuple[str, str], Resource] = {}
         self._by_name: dict[str, Resource] = {}
@@ -113,13 +122,48 @@ class Registry:
         return registry
 
     def add(self, resource: Resource) -> None:
-        """Serve a resource; the first version added of a name is the one meant by the bare name."""
+        """Serve a resource; the first version of a name, in discovery's order, is the one meant by the bare name."""
+        self._enter(resource)
+        if resource.custom is None:
+            self._builtin_groups.add(resource.group)
+        else:
+            self._index()
+
+    def _enter(self, resource: Resource) -> None:
         self._by_path[resource.group, resource.version, resource.plural] = resource
         self._by_kind.setdefault((resource.api_version, resource.kind), resource)
         self._by_name.setdefault(resource.qualified, resource)
 
+    def remove(self, resource: Resource) -> None:
+        """Serve a resource no more."""
+        self._by_path.pop((resource.group, resource.version, resource.plural), None)
+        self._index()
+        self.changed()
+
+    def _index(self) -> None:
+        """Bring everything into discovery's order: built-in kinds, then groups by name, newest versions first."""
+        from labkit.pocket.api.custom.kind import version_order  # it knows this module
+
+        builtin = [resource for resource in self._by_path.values() if resource.custom is None]
+        custom = [resource for resource in self._by_path.values() if resource.custom is not None]
+        custom.sort(key=lambda one: (one.group, version_order(one.version), one.plural))
+        self._by_path, self._by_kind, self._by_name = {}, {}, {}
+        for resource in (*builtin, *custom):
+            self._enter(resource)
+
+    def changed(self) -> None:
+        """Tell the listeners that what is served is another than before."""
+        self.generation += 1
+        for listener in list(self._listeners):
+            listener()
+
+    def listen(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Have a function called when custom resources come, change or go; gives the function that ends it."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
     def __iter__(self) -> Iterator[Resource]:
-        return iter(self._by_path.values())
+        return iter(list(self._by_path.values()))
 
     def at(self, group: str, version: str, plural: str) -> Resource | None:
         """The resource under a URL."""
@@ -139,6 +183,8 @@ class Registry:
             raise no_such_resource()
         return found
 
-    def has_group(self, group: str) -> bool:
-        """Whether anything of the group is served, in whatever version."""
-        return any(path[0] == group for path in self._by_path)
+    def serves(self, group: str, version: str, plural: str) -> bool:
+        """Whether a path is this server's to answer: of a built-in group every one, of others what is defined."""
+        if (group, version, plural) in self._by_path:
+            return True
+        return group in self._builtin_groups

@@ -15,7 +15,7 @@ from labkit.pocket.api.errors import ApiError, bad_request
 from labkit.pocket.api.gotypes import fields_left_out_empty, named_types
 from labkit.pocket.api.nodes import Node
 from labkit.pocket.api.reading import Reader, TypeMismatch
-from labkit.pocket.api.registry import package_data
+from labkit.pocket.api.registry import Resource, package_data
 from labkit.pocket.api.request import Options
 
 Obj = dict[str, Any]
@@ -53,6 +53,24 @@ class Schemas:
         """The compiled schema of a kind, or None when there is none."""
         name = self._kinds.get((group, version, kind))
         return None if name is None else self.node(name)
+
+    def of(self, resource: Resource) -> Node | None:
+        """The compiled schema of a resource's kind, built in or custom."""
+        if resource.custom is not None:
+            return resource.custom.node
+        return self.kind(resource.group, resource.version, resource.kind)
+
+    def decode_as(self, resource: Resource, obj: Any, options: Options) -> Obj:
+        """`decode` an object as one of a resource. Raises ApiError (400)."""
+        if resource.custom is not None:
+            return resource.custom.decode(obj, options)
+        return self.decode(resource.group, resource.version, resource.kind, obj, options)
+
+    def read_as(self, resource: Resource, obj: Obj) -> tuple[Obj, list[str]]:
+        """`read` an object as one of a resource. Raises TypeMismatch, for custom resources ApiError (400)."""
+        if resource.custom is not None:
+            return resource.custom.read(obj)
+        return self.read(resource.group, resource.version, resource.kind, obj)
 
     def node(self, name: str) -> Node:
         """The compiled schema of a definition."""

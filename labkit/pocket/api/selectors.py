@@ -80,12 +80,12 @@ def _selectable(resource: Resource, obj: Obj) -> Mapping[str, str]:
     values = {"metadata.name": metadata.get("name", "")}
     if resource.namespaced:
         values["metadata.namespace"] = metadata.get("namespace", "")
-    values.update(rules_for(resource.qualified).fields(obj))
+    values.update(rules_for(resource).fields(obj))
     return values
 
 
 def _unsupported(resource: Resource, field: str) -> str:
-    if rules_for(resource.qualified).fields({"metadata": {}}):
+    if resource.custom is not None or rules_for(resource).fields({"metadata": {}}):
         return f"field label not supported: {field}"
     return f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
 

@@ -19,7 +19,7 @@ from labkit.pocket.api.http.bodies import request_too_large
 from labkit.pocket.api.http.openapi import OpenApi
 from labkit.pocket.api.http.openapiv2 import PROTOBUF
 from labkit.pocket.api.http.output import negotiate, refuse, respond
-from labkit.pocket.api.http.paths import parse
+from labkit.pocket.api.http.paths import Target, parse
 from labkit.pocket.api.http.query import begin_warnings, warnings_so_far
 from labkit.pocket.api.http.resources import Resources
 from labkit.pocket.api.request import User
@@ -59,7 +59,7 @@ class Server:
         self._address = server_address
         self._authenticator = Authenticator(api, self.tokens)
         self._resources = Resources(api, runtime, self.tokens)
-        self._openapi = OpenApi(api.schemas)
+        self._openapi = OpenApi(api.schemas, api.registry)
         self._pki = pki
         self._runner: web.AppRunner | None = None
 
@@ -124,10 +124,17 @@ class Server:
         user = self._authenticator.user(request)
         target = parse(path)
         if target is not None and target.plural:
-            if not self._api.registry.has_group(target.group):
+            if not self._api.registry.serves(target.group, target.version, target.plural):
+                return _page_not_found()
+            if not target.namespace and request.method not in ("GET", "HEAD") and self._is_elsewhere(target):
                 return _page_not_found()
             return await self._resources.handle(request, target, user)
         return self._document(request, path.rstrip("/") or "/", user)
+
+    def _is_elsewhere(self, target: Target) -> bool:
+        """Whether these are custom resources that can be written in their namespaces only."""
+        found = self._api.registry.at(target.group, target.version, target.plural)
+        return found is not None and found.custom is not None and found.namespaced
 
     def _open(self, path: str) -> web.Response:
         if path == "/version":

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from labkit.pocket.api.custom.typed import check_typed
 from labkit.pocket.api.errors import ApiError, bad_request, conflict, failure, not_found
 from labkit.pocket.api.fieldsets import (
     FieldSet,
@@ -45,7 +46,7 @@ def apply(
 ) -> Obj:
     """Apply a configuration; creates the object when there is none. Raises ApiError (400, 404, 409, 422)."""
     config = _read(api, resource, name, namespace, body, options)
-    node = api.schemas.kind(resource.group, resource.version, resource.kind)
+    node = api.schemas.of(resource)
     applied = fields_of(node, config)
     live = api.find(resource, name, namespace)
     entry = Entry(options.manager, APPLY, resource.api_version, now(), applied, subresource or "")
@@ -86,7 +87,9 @@ def _read(api: Api, resource: Resource, name: str, namespace: str | None, body: 
             f"invalid object type: {body['apiVersion']}, Kind={body['kind']} "
             f"(expected {resource.api_version}, Kind={resource.kind})"
         )
-    config = api.schemas.decode(resource.group, resource.version, resource.kind, body, options)
+    if resource.custom is not None:
+        check_typed(resource, resource.custom.node, name, body)
+    config = api.schemas.decode_as(resource, body, options)
     metadata = config.setdefault("metadata", {})
     if metadata.get("managedFields"):
         raise bad_request("metadata.managedFields must be nil")
@@ -130,7 +133,7 @@ def _merge_items(node: Node, live: list[Any], config: list[Any]) -> list[Any]:
 def _pruned(node: Node | None, obj: Obj, gone: FieldSet, kept: FieldSet) -> Obj:
     """`obj` without the fields that the applier used to name and no longer does, and nobody else owns."""
     result: Obj = clone(obj)
-    for path in sorted(gone, key=len, reverse=True):
+    for path in sorted(gone, key=len):  # an item goes as a whole, while its keys still tell which it is
         if any(other[: len(path)] == path for other in kept):
             continue
         _remove(node, result, path)

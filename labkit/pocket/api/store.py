@@ -11,7 +11,7 @@ import json
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -160,6 +160,7 @@ class Store:
             raise
         self._objects: dict[str, dict[str, dict[str, Obj]]] = {}
         self._subscribers: dict[str, list[Subscription]] = {}
+        self._observers: dict[str, list[Callable[[Change], None]]] = {}
         self._changes: deque[Change] = deque(maxlen=history)
         newest = 0
         for bucket, namespace, name, revision, body in self._db.execute(
@@ -246,6 +247,8 @@ class Store:
         if len(self._changes) == self._changes.maxlen:
             self._oldest = self._changes[0].revision
         self._changes.append(change)
+        for observer in self._observers.get(change.bucket, ()):
+            observer(change)
         for subscription in self._subscribers.get(change.bucket, ()):
             subscription._offer(change)
 
@@ -259,6 +262,10 @@ class Store:
         subscription = Subscription(self, bucket, backlog)
         self._subscribers.setdefault(bucket, []).append(subscription)
         return subscription
+
+    def observe(self, bucket: str, tell: Callable[[Change], None]) -> None:
+        """Have a function called within every write to a bucket, before the write returns."""
+        self._observers.setdefault(bucket, []).append(tell)
 
     def _unsubscribe(self, bucket: str, subscription: Subscription) -> None:
         subscriptions = self._subscribers.get(bucket, [])

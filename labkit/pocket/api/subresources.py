@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from labkit.pocket.api.errors import bad_request, conflict, invalid
@@ -18,13 +20,36 @@ if TYPE_CHECKING:
 Obj = dict[str, Any]
 
 
-def scale_of(obj: Obj) -> Obj:
-    """The autoscaling/v1 Scale of a Deployment, a ReplicaSet and their like."""
+@dataclass(frozen=True)
+class ScalePaths:
+    """Where an object has the numbers that its Scale shows."""
+
+    spec_replicas: str
+    status_replicas: str
+    selector: str
+
+    @classmethod
+    def of(cls, scale: Mapping[str, str]) -> ScalePaths:
+        """From the scale subresource of a CustomResourceDefinition."""
+        return cls(
+            scale.get("specReplicasPath", ""),
+            scale.get("statusReplicasPath", ""),
+            scale.get("labelSelectorPath", ""),
+        )
+
+
+def scale_of(obj: Obj, paths: ScalePaths | None = None) -> Obj:
+    """The autoscaling/v1 Scale of a Deployment, a ReplicaSet and their like, or of what has it elsewhere."""
     metadata, spec = obj["metadata"], obj.get("spec") or {}
     kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
-    desired = spec.get("replicas", 0)
-    status: Obj = {"replicas": (obj.get("status") or {}).get("replicas", 0)}
-    selector = str(Selector.from_object(spec.get("selector")))
+    if paths is None:
+        desired = spec.get("replicas", 0)
+        status: Obj = {"replicas": (obj.get("status") or {}).get("replicas", 0)}
+        selector = str(Selector.from_object(spec.get("selector")))
+    else:
+        desired = _at(paths.spec_replicas, obj) or 0
+        status = {"replicas": _at(paths.status_replicas, obj) or 0}
+        selector = str(_at(paths.selector, obj) or "")
     if selector:
         status["selector"] = selector
     return {
@@ -34,6 +59,20 @@ def scale_of(obj: Obj) -> Obj:
         "spec": {"replicas": desired} if desired else {},
         "status": status,
     }
+
+
+def _at(path: str, obj: Obj) -> Any:
+    place: Any = obj
+    for part in path.strip(".").split("."):
+        place = place.get(part) if isinstance(place, dict) else None
+    return place
+
+
+def _put(path: str, obj: Obj, value: Any) -> None:
+    *way, last = path.strip(".").split(".")
+    for part in way:
+        obj = obj.setdefault(part, {})
+    obj[last] = value
 
 
 def set_scale(api: Api, resource: Resource, name: str, namespace: str, scale: Obj, options: Options) -> Obj:
@@ -47,14 +86,15 @@ def set_scale(api: Api, resource: Resource, name: str, namespace: str, scale: Ob
         problem = invalid_field("spec.replicas", replicas, "must be greater than or equal to 0")
         raise invalid("autoscaling", "Scale", name, [problem])
     wanted = (scale.get("metadata") or {}).get("resourceVersion")
+    paths = None if resource.custom is None else resource.custom.scale
 
     def change(obj: Obj) -> Obj:
         if wanted and wanted != obj["metadata"]["resourceVersion"]:
             raise conflict(resource.group, resource.plural, name)
-        obj.setdefault("spec", {})["replicas"] = replicas
+        _put(".spec.replicas" if paths is None else paths.spec_replicas, obj, replicas)
         return obj
 
-    return scale_of(api.modify(resource, name, namespace, change, options=options))
+    return scale_of(api.modify(resource, name, namespace, change, options=options), paths)
 
 
 def bind(api: Api, namespace: str, name: str, binding: Obj, options: Options | None = None) -> None:

@@ -28,8 +28,12 @@ def table_of(
 
     The columns are package data, from a real server; the cells are the kind's.
     """
-    row = rules_for(resource.qualified).row
-    columns = package_data("columns").get(resource.qualified) if row else None
+    row = rules_for(resource).row
+    columns: Sequence[Obj] | None
+    if resource.custom is not None:
+        columns = resource.custom.column_definitions
+    else:
+        columns = package_data("columns").get(resource.qualified) if row else None
     table: Obj = {"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}
     table["columnDefinitions"] = (columns or _GENERIC_COLUMNS) if header else None
     table["rows"] = [

@@ -10,10 +10,12 @@ from typing import Any
 
 from labkit.pocket.api import names
 from labkit.pocket.api.errors import bad_request, conflict
+from labkit.pocket.api.errors import invalid as invalid_object
 from labkit.pocket.api.fields import IMMUTABLE, FieldError, forbidden, invalid
 from labkit.pocket.api.kinds.rules import Cluster, Rules
 from labkit.pocket.api.reading import TypeMismatch
 from labkit.pocket.api.registry import Resource
+from labkit.pocket.api.request import Options
 from labkit.pocket.api.schema import Schemas
 from labkit.pocket.api.store import clone
 
@@ -34,6 +36,9 @@ def check_kind(schemas: Schemas, resource: Resource, obj: Obj) -> None:
     """The object must be of the resource's kind; what is left out is taken from the URL. Raises ApiError (400)."""
     api_version = obj.get("apiVersion") or resource.api_version
     kind = obj.get("kind") or resource.kind
+    if resource.custom is not None:
+        resource.custom.check_kind({**obj, "apiVersion": api_version, "kind": kind})
+        return
     if (api_version, kind) == (resource.api_version, resource.kind):
         return
     version = str(api_version).rpartition("/")[2]
@@ -50,13 +55,16 @@ def check_kind(schemas: Schemas, resource: Resource, obj: Obj) -> None:
     raise bad_request(f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {why}')
 
 
-def check_identity(resource: Resource, obj: Obj, old: Obj) -> None:
+def check_identity(resource: Resource, rules: Rules, obj: Obj, old: Obj, options: Options) -> None:
     """Optimistic concurrency: the object must be the one, and in the state, that the writer has seen.
 
-    Raises ApiError (409).
+    Raises ApiError (409, 422).
     """
     metadata, before = obj["metadata"], old["metadata"]
     wanted = metadata.get("resourceVersion")
+    if not wanted and not rules.unconditional and not options.applied:
+        problem = invalid("metadata.resourceVersion", 0, "must be specified for an update")
+        raise invalid_object(resource.group, resource.plural, before["name"], [problem])
     if wanted and wanted != before["resourceVersion"]:
         raise conflict(resource.group, resource.plural, before["name"])
     uid = metadata.get("uid")

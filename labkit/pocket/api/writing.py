@@ -48,7 +48,7 @@ class Writer:
         """A copy of a caller's object as its schema has it. Raises ApiError (400)."""
         schemas = self._api.schemas
         updates.check_kind(schemas, resource, obj)
-        read = schemas.decode(resource.group, resource.version, resource.kind, obj, options)
+        read = schemas.decode_as(resource, obj, options)
         metadata = read.get("metadata")
         return {
             "kind": resource.kind,
@@ -59,7 +59,7 @@ class Writer:
 
     def create(self, resource: Resource, obj: Obj, namespace: str | None, options: Options) -> Obj:
         """Store a new object; see Api.create."""
-        rules = rules_for(resource.qualified)
+        rules = rules_for(resource)
         bucket = conversion_for(resource).bucket
         metadata = obj["metadata"]
         _place(resource, metadata, namespace)
@@ -97,10 +97,10 @@ class Writer:
         self, resource: Resource, old: Obj, obj: Obj, subresource: str | None, options: Options
     ) -> Obj:
         """Write `obj` (decoded, and no longer the caller's) over `old`; see Api.update."""
-        rules = rules_for(resource.qualified)
+        rules = rules_for(resource)
         bucket = conversion_for(resource).bucket
         namespace, name = old["metadata"].get("namespace", ""), old["metadata"]["name"]
-        updates.check_identity(resource, obj, old)
+        updates.check_identity(resource, rules, obj, old, options)
         obj, errors = updates.merged(resource, rules, self._admission_for(options), obj, old, subresource)
         for warning in rules.warnings(obj, old):
             options.warn(warning)

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from labkit.pocket.api.api import Api
 from labkit.pocket.controllers import (
+    customresources,
     deployments,
     endpoints,
     eventexpiry,
@@ -39,6 +40,7 @@ CONTROLLERS: Mapping[str, Run] = {
     "replicaset": lambda api, _facts: replicasets.run(api),
     "scheduler": lambda api, _facts: scheduler.run(api),
     "endpoints": lambda api, _facts: endpoints.run(api),
+    "customresource": lambda api, _facts: customresources.run(api),
     "mirroring": lambda api, _facts: mirroring.run(api),
     "garbage": lambda api, _facts: garbage.run(api),
     "events": lambda api, _facts: eventexpiry.run(api),

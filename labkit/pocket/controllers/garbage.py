@@ -10,13 +10,12 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable
-from functools import partial
 
 from labkit.pocket.api.api import Api
 from labkit.pocket.api.errors import ApiError
 from labkit.pocket.api.objects import key_of
 from labkit.pocket.api.registry import Resource
-from labkit.pocket.controllers.everything import stored_resources
+from labkit.pocket.controllers.everything import watch_everything
 from labkit.pocket.controllers.reconcile import Key, Obj, Reconciler, Seen
 
 log = logging.getLogger(__name__)
@@ -46,10 +45,14 @@ class Collector:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        for resource in stored_resources(self._api):
-            if resource.qualified != "events":  # they own nothing and nobody owns them
-                self._reconciler.watch(resource, partial(self._saw, resource))
-        await self._reconciler.run()
+        # events own nothing and nobody owns them
+        end = watch_everything(
+            self._api, self._reconciler, lambda resource: resource.qualified != "events", self._saw
+        )
+        try:
+            await self._reconciler.run()
+        finally:
+            end()
 
     def _saw(self, resource: Resource, seen: Seen) -> Iterable[Key]:
         metadata = seen.object["metadata"]

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from labkit.pocket.api.api import Api
 from labkit.pocket.api.errors import ApiError
 from labkit.pocket.api.objects import now
-from labkit.pocket.controllers.everything import stored_resources
+from labkit.pocket.controllers.everything import stored_resources, watch_everything
 from labkit.pocket.controllers.reconcile import Key, Obj, Reconciler, Seen, itself
 
 log = logging.getLogger(__name__)
@@ -39,10 +39,13 @@ async def run(api: Api) -> None:
     """Work until cancelled."""
     reconciler = Reconciler(api, "namespace", lambda key: reconcile(api, key))
     reconciler.watch("namespaces", itself)
-    for resource in stored_resources(api):
-        if resource.namespaced:
-            reconciler.watch(resource, lambda seen: _of_content(api, seen))
-    await reconciler.run()
+    end = watch_everything(
+        api, reconciler, lambda resource: resource.namespaced, lambda _, seen: _of_content(api, seen)
+    )
+    try:
+        await reconciler.run()
+    finally:
+        end()
 
 
 def _of_content(api: Api, seen: Seen) -> Iterable[Key]:

@@ -118,6 +118,13 @@ class Informer:
         self._namespace = namespace
         self._known: dict[Key, Obj] = {}
         self._watch: Watch | None = None
+        self._over = False
+
+    def finish(self) -> None:
+        """Tell what has happened so far, then end: nothing more will come of the resource."""
+        self._over = True
+        if self._watch is not None:
+            self._watch.close()
 
     def start(self) -> None:
         """Tell everything that exists; from here on nothing is missed."""
@@ -139,6 +146,8 @@ class Informer:
                 async for kind, obj in self._watch:
                     self._take(kind, obj)
                     delay = _FIRST_RETRY
+                if self._over:
+                    return
                 log.warning("the watch on %s ended; watching again", self._resource.qualified)
             except Exception:
                 log.exception("the watch on %s failed; watching again", self._resource.qualified)
@@ -185,18 +194,28 @@ class Reconciler:
         self._name = name
         self._reconcile = reconcile
         self._informers: list[Informer] = []
+        self._tasks: asyncio.TaskGroup | None = None
         self.queue = WorkQueue()
 
     def watch(
         self, resource: Resource | str, keys: Callable[[Seen], Iterable[Key]], namespace: str | None = None
-    ) -> None:
-        """Whatever happens to the resource, look at the objects that `keys` names."""
+    ) -> Informer:
+        """Whatever happens to the resource, look at the objects that `keys` names.
+
+        Also while it runs; `finish()` of what it gives ends the watch.
+        """
 
         def tell(seen: Seen) -> None:
             for key in keys(seen):
                 self.queue.add(key)
 
-        self._informers.append(Informer(self._api, resource, tell, namespace))
+        informer = Informer(self._api, resource, tell, namespace)
+        if self._tasks is None:
+            self._informers.append(informer)
+        else:
+            informer.start()
+            self._tasks.create_task(informer.run())
+        return informer
 
     async def run(self) -> None:
         """Work until cancelled. Every watch has told what exists before the first reconcile."""
@@ -204,10 +223,12 @@ class Reconciler:
             informer.start()
         try:
             async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
                 for informer in self._informers:
                     tasks.create_task(informer.run())
                 tasks.create_task(self._work())
         finally:
+            self._tasks = None
             self.queue.close()
 
     async def _work(self) -> None:

@@ -55,6 +55,10 @@ class Answer:
     code: int
     body: Any
     headers: dict[str, str]
+    pairs: tuple[tuple[str, str], ...] = ()
+
+    def all_headers(self, name: str) -> list[str]:
+        return [value for key, value in self.pairs if key.lower() == name.lower()]
 
 
 @dataclass
@@ -124,14 +128,14 @@ class Served:
             with urllib.request.urlopen(
                 request, context=self.tls(certificate=certificate), timeout=10
             ) as answer:
-                code, text, headers = answer.status, answer.read().decode(), dict(answer.headers)
+                code, text, pairs = answer.status, answer.read().decode(), answer.headers.items()
         except urllib.error.HTTPError as error:
             with error:
-                code, text, headers = error.code, error.read().decode(), dict(error.headers)
+                code, text, pairs = error.code, error.read().decode(), error.headers.items()
         try:
-            return Answer(code, json.loads(text), headers)
+            return Answer(code, json.loads(text), dict(pairs), tuple(pairs))
         except ValueError:
-            return Answer(code, text, headers)
+            return Answer(code, text, dict(pairs), tuple(pairs))
 
 
 @pytest.fixture(scope="module")

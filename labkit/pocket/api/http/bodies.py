@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 from aiohttp import web
@@ -44,7 +45,14 @@ async def read_object(request: web.Request, resource: Resource, kind: str, optio
             f'{{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }} '
             f"({_excerpt(text)})"
         )
+    if resource.custom is not None and kind == resource.kind and not value.get("kind"):
+        shown = text.decode(errors="replace")
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {kind}): Object 'Kind' is missing in "
+            f"'{shown}' ({shown if len(shown) <= 30 else shown[:30] + ' ...'})"
+        )
     if repeated:
+        repeated = sorted(_places(value, ""))
         complaints = ", ".join(f'duplicate field "{name}"' for name in repeated)
         if options.validation == "Strict":
             raise bad_request(
@@ -103,16 +111,34 @@ def _from_yaml(text: bytes) -> Any:
 
 def _pairs(repeated: list[str]) -> Any:
     def build(pairs: list[tuple[str, Any]]) -> Obj:
-        result = dict(pairs)
+        result: Obj = dict(pairs)
         if len(result) != len(pairs):
             seen: set[str] = set()
-            for key, _ in pairs:
-                if key in seen:
-                    repeated.append(key)
-                seen.add(key)
+            again = [key for key, _ in pairs if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
+            repeated.extend(again)
+            result = _Repeating(result)
+            result.again = again
         return result
 
     return build
+
+
+class _Repeating(dict[str, Any]):
+    """An object of which some fields stood more than once."""
+
+    again: list[str]
+
+
+def _places(value: Any, path: str) -> Iterator[str]:
+    """The paths of repeated fields."""
+    if isinstance(value, dict):
+        if isinstance(value, _Repeating):
+            yield from (path + key for key in value.again)
+        for key, item in value.items():
+            yield from _places(item, f"{path}{key}.")
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _places(item, f"{path.removesuffix('.')}[{index}].")
 
 
 def _go_words(text: bytes, error: Exception) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from labkit.pocket.api.custom.serving import VERBS
 from labkit.pocket.api.registry import Registry, Resource, Subresource
 
 Obj = dict[str, Any]
@@ -63,10 +64,14 @@ def _aggregated_resource(resource: Resource) -> Obj:
     entry: Obj = {
         "resource": resource.plural,
         # Empty means: the group and version this entry stands under.
-        "responseKind": {"group": "", "version": "", "kind": resource.kind},
+        "responseKind": (
+            {"group": "", "version": "", "kind": resource.kind}
+            if resource.custom is None
+            else {"group": resource.group, "version": resource.version, "kind": resource.kind}
+        ),
         "scope": "Namespaced" if resource.namespaced else "Cluster",
         "singularResource": resource.singular,
-        "verbs": sorted(resource.verbs),
+        "verbs": _verbs(resource),
     }
     if resource.short_names:
         entry["shortNames"] = list(resource.short_names)
@@ -78,7 +83,7 @@ def _aggregated_resource(resource: Resource) -> Obj:
                 "subresource": sub.name,
                 "responseKind": (
                     {"group": sub.group, "version": sub.version, "kind": sub.kind}
-                    if _is_foreign(resource, sub)
+                    if _is_foreign(resource, sub) or resource.custom is not None
                     else {"group": "", "version": "", "kind": sub.kind}
                 ),
                 "verbs": sorted(sub.verbs),
@@ -86,6 +91,10 @@ def _aggregated_resource(resource: Resource) -> Obj:
             for sub in resource.subresources.values()
         ]
     return entry
+
+
+def _verbs(resource: Resource) -> list[str]:
+    return sorted(resource.verbs) if resource.custom is None else list(VERBS)
 
 
 def _is_foreign(resource: Resource, sub: Subresource) -> bool:
@@ -138,7 +147,7 @@ def resource_list(registry: Registry, group_name: str, version: str) -> Obj | No
             "singularName": resource.singular,
             "namespaced": resource.namespaced,
             "kind": resource.kind,
-            "verbs": sorted(resource.verbs),
+            "verbs": _verbs(resource),
         }
         if resource.short_names:
             entry["shortNames"] = list(resource.short_names)

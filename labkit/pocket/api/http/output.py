@@ -67,8 +67,10 @@ class Form:
             "kind": f"{resource.kind}List",
             "apiVersion": resource.api_version,
             "metadata": metadata,
-            # As a real server does: the items of a list do not say what they are.
-            "items": [
+            # As a real server does: the items of a list do not say what they are, but custom resources do.
+            "items": list(objects)
+            if resource.custom is not None
+            else [
                 {key: value for key, value in obj.items() if key not in ("kind", "apiVersion")}
                 for obj in objects
             ],
@@ -113,12 +115,13 @@ def not_acceptable() -> ApiError:
 def respond(form: Form, value: Any, *, status: int = 200, options: Options | None = None) -> web.Response:
     """An answer, with the request's warnings as headers."""
     response = web.Response(body=form.text(value), status=status, content_type=form.media)
-    _add_warnings(response, options.warnings if options else ())
+    add_warnings(response, options.warnings if options else ())
     response.headers["Cache-Control"] = "no-cache, private"
     return response
 
 
-def _add_warnings(response: web.Response, warnings: Sequence[str]) -> None:
+def add_warnings(response: web.StreamResponse, warnings: Sequence[str]) -> None:
+    """Add a header for each sentence."""
     for warning in warnings:
         quoted = warning.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.add("Warning", f'299 - "{quoted}"')
@@ -128,7 +131,7 @@ def refuse(error: ApiError, warnings: Sequence[str] | None = None) -> web.Respon
     """A refusal: its Status, always as JSON, with the warnings that came up before."""
     response = web.Response(body=(encode(error.status) + "\n").encode(), status=error.code, content_type=JSON)
     response.headers["Cache-Control"] = "no-cache, private"
-    _add_warnings(response, warnings or ())
+    add_warnings(response, warnings or ())
     retry = error.status.get("details", {}).get("retryAfterSeconds")
     if retry:
         response.headers["Retry-After"] = str(retry)

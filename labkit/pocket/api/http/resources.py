@@ -14,14 +14,16 @@ from labkit.pocket.api.errors import (
     internal,
     method_not_allowed,
     no_such_resource,
+    not_found,
+    unsupported_media_type,
 )
 from labkit.pocket.api.http import bodies, query
 from labkit.pocket.api.http.lists import Lists
-from labkit.pocket.api.http.output import Form, negotiate, respond
+from labkit.pocket.api.http.output import Form, add_warnings, negotiate, respond
 from labkit.pocket.api.http.paths import Target
 from labkit.pocket.api.http.reviews import REVIEWS, token_request
 from labkit.pocket.api.http.watching import watch
-from labkit.pocket.api.patch import PATCH_TYPES, apply_patch
+from labkit.pocket.api.patch import PATCH_TYPES, STRATEGIC_PATCH, apply_patch
 from labkit.pocket.api.registry import Resource
 from labkit.pocket.api.request import Options, User
 from labkit.pocket.api.selectors import Selection
@@ -57,6 +59,14 @@ class Resources:
             raise no_such_resource()
         if not resource.namespaced and target.namespace:
             raise no_such_resource()
+        response = await self._handle(request, target, resource, user)
+        if resource.custom is not None and resource.custom.warning and not response.prepared:
+            add_warnings(response, [resource.custom.warning])
+        return response
+
+    async def _handle(
+        self, request: web.Request, target: Target, resource: Resource, user: User
+    ) -> web.StreamResponse:
         if target.subresource:
             return await self._subresource(request, target, resource, user)
         verb = _VERBS.get(request.method)
@@ -146,6 +156,8 @@ class Resources:
     ) -> web.Response:
         form = negotiate(request)
         media = bodies.media_type(request)
+        if resource.custom is not None and media == STRATEGIC_PATCH:
+            raise unsupported_media_type([one for one in PATCH_TYPES if one != STRATEGIC_PATCH])
         if media not in PATCH_TYPES:
             error = failure(415, "UnsupportedMediaType", "415: Unsupported Media Type")
             error.status["details"] = {}
@@ -234,9 +246,13 @@ class Resources:
     ) -> web.StreamResponse:
         subresource = resource.subresources.get(target.subresource)
         if subresource is None:
+            if resource.custom is not None:
+                raise not_found(resource.group, resource.plural, target.name)
             raise no_such_resource()
         verb = _VERBS.get(request.method)
         if verb is None or verb not in subresource.verbs:
+            if resource.custom is not None and verb is not None:
+                raise unsupported_method(resource, verb)
             raise method_not_allowed()
         name = subresource.name
         if resource.qualified == "pods" and name in POD_STREAMS:
@@ -284,7 +300,8 @@ class Resources:
     async def _scale(
         self, request: web.Request, target: Target, resource: Resource, user: User, form: Form
     ) -> web.Response:
-        scale = scale_of(self._api.get(resource, target.name, target.namespace))
+        paths = None if resource.custom is None else resource.custom.scale
+        scale = scale_of(self._api.get(resource, target.name, target.namespace), paths)
         if request.method in ("GET", "HEAD"):
             return respond(form, scale)
         if request.method == "PUT":
@@ -305,6 +322,12 @@ class Resources:
         if self._runtime is None:
             raise internal("this cluster has no node")
         return self._runtime
+
+
+def unsupported_method(resource: Resource, verb: str) -> ApiError:
+    """405, in the words for custom resources."""
+    words = f'{verb} is not supported on resources of kind "{resource.qualified}"'
+    return failure(405, "MethodNotAllowed", words, group=resource.group, kind=resource.plural)
 
 
 def _success() -> Obj:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from labkit.pocket.api.custom import definitions
 from labkit.pocket.api.kinds import (
     configuration,
     endpoints,
@@ -14,11 +15,13 @@ from labkit.pocket.api.kinds import (
     workloads,
 )
 from labkit.pocket.api.kinds.rules import Rules
+from labkit.pocket.api.registry import Resource
 
 GENERIC = Rules()
 
 RULES: dict[str, Rules] = {
     "configmaps": configuration.CONFIG_MAP,
+    definitions.CRDS: definitions.RULES,
     "deployments.apps": workloads.DEPLOYMENT,
     "endpoints": endpoints.ENDPOINTS,
     "endpointslices.discovery.k8s.io": endpoints.ENDPOINT_SLICE,
@@ -37,6 +40,8 @@ RULES: dict[str, Rules] = {
 """By qualified resource name."""
 
 
-def rules_for(qualified: str) -> Rules:
+def rules_for(resource: Resource) -> Rules:
     """The rules of a resource; the generic ones when it has none of its own."""
-    return RULES.get(qualified, GENERIC)
+    if resource.custom is not None:
+        return resource.custom.rules
+    return RULES.get(resource.qualified, GENERIC)

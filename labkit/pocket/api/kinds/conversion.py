@@ -56,9 +56,13 @@ _CONVERSIONS = {
 }
 
 
-@cache
 def conversion_for(resource: Resource) -> Conversion:
     """The conversion of a resource; most are stored as they are, under their qualified name."""
+    return _builtin(resource) if resource.custom is None else resource.custom.conversion
+
+
+@cache
+def _builtin(resource: Resource) -> Conversion:
     return _CONVERSIONS.get((resource.group, resource.version, resource.plural)) or Conversion(
         resource.qualified
     )

@@ -89,6 +89,7 @@ class Rules:
     refuse_delete  why an object may not be deleted; empty when it may
     mark_deleted   what else a beginning deletion changes in the object
     holds_back     whether something besides metadata.finalizers keeps a deleted object
+    unconditional  whether an update may leave out metadata.resourceVersion
     row            the cells of `kubectl get`, one for each column of columns.json.gz
     warnings       sentences for the client's Warning headers
     """
@@ -102,6 +103,7 @@ class Rules:
     check_name: Callable[[str], list[str]] = names.is_dns_subdomain
     fields: Callable[[Obj], Mapping[str, str]] = _no_fields
     generation: bool = False
+    unconditional: bool = True
     keeps_status: bool = False
     grace_period: Callable[[Obj, int | None], int] = _no_grace
     refuse_delete: Callable[[Obj], str] = _no_refusal

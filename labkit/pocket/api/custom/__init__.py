@@ -1,0 +1,6 @@
+"""Custom resources: what CustomResourceDefinitions define, read, checked and shown as a real server does.
+
+`definitions` has the rules for a CustomResourceDefinition itself, `structural` compiles its schemas, `conforming`
+prunes and fills in by them, `validation` (with `formats`) finds what is wrong, `columns` makes the cells of
+`kubectl get`, and `serving` puts what is established into the registry. Upstream: k8s.io/apiextensions-apiserver.
+"""

@@ -1,0 +1,296 @@
+"""One version of a custom resource, ready to serve: reading, rules, conversion, columns, scale."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from labkit.pocket.api.custom import columns, jsonpath
+from labkit.pocket.api.custom.conforming import BadMetadata, fill_in, prune
+from labkit.pocket.api.custom.definitions import condition
+from labkit.pocket.api.custom.structural import Structural, compile_schema, node_of
+from labkit.pocket.api.custom.validation import embedded_errors, list_errors, validate
+from labkit.pocket.api.errors import bad_request, forbidden
+from labkit.pocket.api.errors import invalid as invalid_object
+from labkit.pocket.api.fields import FieldError, invalid
+from labkit.pocket.api.kinds.conversion import Conversion
+from labkit.pocket.api.kinds.rules import Cluster, Rules
+from labkit.pocket.api.nodes import Node
+from labkit.pocket.api.request import Options
+from labkit.pocket.api.store import clone
+from labkit.pocket.api.subresources import ScalePaths
+
+Obj = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Names:
+    """What a version is called in messages and URLs."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+
+    @property
+    def api_version(self) -> str:
+        """`lab.example.com/v1`."""
+        return f"{self.group}/{self.version}"
+
+
+class CustomKind:
+    """What the API needs to know of a version of a custom resource; follows its definition through `follow`.
+
+    The one object stays while the definition does, whatever changes in it.
+    """
+
+    def __init__(self, crd: Obj, name: str, metadata: Node) -> None:
+        self._metadata = metadata
+        self._version = name
+        self._known: dict[str, tuple[str, Obj]] = {}
+        self.rules = Rules(
+            default=self._default,
+            admit=self._admit,
+            validate=self._validate,
+            validate_status=self._validate_status,
+            fields=self._fields,
+            generation=True,
+            unconditional=False,
+            row=lambda obj: columns.row(self._columns, obj),
+        )
+        self.follow(crd)
+
+    def follow(self, crd: Obj) -> None:
+        """The definition has changed."""
+        spec = crd["spec"]
+        accepted = (crd.get("status") or {}).get("acceptedNames") or {}
+        versions = {version["name"]: version for version in spec["versions"]}
+        self._spec: Obj = versions.get(self._version) or {"name": self._version}
+        self.names = Names(spec["group"], self._version, spec["names"]["plural"], accepted.get("kind", ""))
+        self.terminating = condition(crd, "Terminating") == "True"
+        self.storage = next(name for name, version in versions.items() if version.get("storage"))
+        self._columns = self._spec.get("additionalPrinterColumns") or []
+        self.column_definitions = columns.definitions(self._columns)
+        subresources = self._spec.get("subresources") or {}
+        self.has_status = subresources.get("status") is not None
+        scale = subresources.get("scale")
+        self.scale = None if not scale else ScalePaths.of(scale)
+        self.selectable = tuple(field["jsonPath"] for field in self._spec.get("selectableFields") or ())
+        self._stored_raw: Obj = (versions[self.storage].get("schema") or {}).get("openAPIV3Schema") or {}
+        self._stored_schema: Structural | None = None
+        self._schema: Structural | None = None
+        self._node: Node | None = None
+        self._known.clear()
+        self.warning = self._deprecation(versions)
+        bucket = f"{self.names.plural}.{self.names.group}"
+        # Objects that were stored under this very schema need no second look when they are read.
+        if len(versions) == 1 and crd["metadata"].get("generation", 1) == 1:
+            self.conversion = Conversion(bucket)
+        else:
+            self.conversion = Conversion(bucket, write=self._write, read=self._read)
+
+    def _deprecation(self, versions: Mapping[str, Obj]) -> str:
+        if not self._spec.get("deprecated"):
+            return ""
+        if self._spec.get("deprecationWarning") is not None:
+            return str(self._spec["deprecationWarning"])
+        words = f"{self.names.api_version} {self.names.kind} is deprecated"
+        better = [name for name, one in versions.items() if one.get("served") and not one.get("deprecated")]
+        newer = sorted(better, key=version_order)
+        if newer and version_order(newer[0]) < version_order(self._version):
+            words += f"; use {self.names.group}/{newer[0]} {self.names.kind}"
+        return words
+
+    @property
+    def raw_schema(self) -> Obj:
+        """openAPIV3Schema as it was written."""
+        schema: Obj = (self._spec.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"}
+        return schema
+
+    @property
+    def schema(self) -> Structural:
+        """The schema, compiled when it is first needed."""
+        if self._schema is None:
+            self._schema = compile_schema(self.raw_schema)
+        return self._schema
+
+    @property
+    def node(self) -> Node:
+        """The schema as ownership and server-side apply go along it."""
+        if self._node is None:
+            node = node_of(self.schema, None)
+            node.type_name, node.optional = self.names.kind, False
+            for name in ("apiVersion", "kind"):
+                node.properties[name] = Node("string")
+            node.properties["metadata"] = self._metadata
+            self._node = node
+        return self._node
+
+    # Reading
+
+    def check_kind(self, obj: Obj) -> None:
+        """The object must say that it is of this kind and version. Raises ApiError (400, 422)."""
+        api_version, kind = obj.get("apiVersion"), obj.get("kind")
+        if api_version != self.names.api_version:
+            raise bad_request(
+                f"the API version in the data ({api_version or ''}) does not match the expected API version "
+                f"({self.names.api_version})"
+            )
+        if kind != self.names.kind:
+            metadata = obj.get("metadata")
+            name = metadata.get("name", "") if isinstance(metadata, dict) else ""
+            problem = invalid("kind", kind, f"must be {self.names.kind}")
+            raise invalid_object(self.names.group, str(kind), name, [problem])
+
+    def read(self, obj: Obj) -> tuple[Obj, list[str]]:
+        """A pruned copy, and the paths of what the schema does not have. Raises ApiError (400)."""
+        try:
+            return prune(self.schema, obj, self._metadata)
+        except BadMetadata as error:
+            raise self._unreadable(str(error)) from None
+
+    def decode(self, obj: Obj, options: Options) -> Obj:
+        """`read`, with what fieldValidation makes of unknown fields. Raises ApiError (400)."""
+        from labkit.pocket.api.schema import complain  # it knows this module
+
+        read, unknown = self.read(obj)
+        problem = complain(unknown, options)
+        if problem:
+            raise self._unreadable(problem)
+        return read
+
+    def _unreadable(self, why: str) -> Exception:
+        kind = self.names.kind
+        return bad_request(f'{kind} in version "{self.names.version}" cannot be handled as a {kind}: {why}')
+
+    # Rules
+
+    def _default(self, obj: Obj) -> None:
+        fill_in(self.schema, obj)
+
+    def _admit(self, _cluster: Cluster, obj: Obj, old: Obj | None) -> None:
+        if old is None and self.terminating:
+            raise forbidden(
+                self.names.group,
+                self.names.plural,
+                obj["metadata"].get("name", ""),
+                "create not allowed while custom resource definition is terminating",
+            )
+
+    def _content(self, obj: Obj) -> Obj:
+        return {key: value for key, value in obj.items() if key != "metadata"}
+
+    def _validate(self, obj: Obj) -> list[FieldError]:
+        content = self._content(obj)
+        raw = self.raw_schema
+        # metadata is always there, and checked by rules of its own
+        required = [name for name in raw.get("required") or () if name != "metadata"]
+        errors = validate({**raw, "required": required}, content, "")
+        errors += list_errors(self.schema, content, "")
+        errors += embedded_errors(self.schema, content, "")
+        return errors + self._scale_errors(obj, "spec", "status")
+
+    def _validate_status(self, obj: Obj, _old: Obj) -> list[FieldError]:
+        self._default(obj)
+        status = self.raw_schema.get("properties", {}).get("status")
+        if status is None or "status" not in obj:
+            return []
+        errors = validate(status, obj["status"], "status", "")
+        errors += list_errors(self.schema.properties["status"], obj["status"], "status")
+        return errors + self._scale_errors(obj, "status")
+
+    def _scale_errors(self, obj: Obj, *parts: str) -> list[FieldError]:
+        """The numbers that scale shows must be such (ValidateScaleSpec and ValidateScaleStatus)."""
+        errors: list[FieldError] = []
+        if self.scale is None:
+            return errors
+        for part, path in (("spec", self.scale.spec_replicas), ("status", self.scale.status_replicas)):
+            if part not in parts:
+                continue
+            problem = _accessor_problem(path, obj)
+            if problem:
+                errors.append(invalid(path, 0, f"{path} accessor error: {problem}"))
+                continue
+            found = jsonpath.value(path, obj)
+            if found is None:
+                continue
+            if found < 0:
+                errors.append(invalid(path, found, "should be a non-negative integer"))
+            elif found > 2**31 - 1:
+                errors.append(invalid(path, found, "should be less than or equal to 2147483647"))
+        return errors
+
+    def _fields(self, obj: Obj) -> Mapping[str, str]:
+        values = {}
+        for path in self.selectable:
+            found = jsonpath.value(path, obj)
+            shown = {True: "true", False: "false"}.get(found, found) if isinstance(found, bool) else found
+            values[path.lstrip(".")] = "" if shown is None else str(shown)
+        return values
+
+    # Versions
+
+    def _write(self, obj: Obj) -> Obj:
+        """In the stored version, which may not have all fields of this one."""
+        if self._stored_schema is None:
+            self._stored_schema = compile_schema(self._stored_raw)
+        content, _ = prune(self._stored_schema, self._content(obj), self._metadata)
+        api_version = f"{self.names.group}/{self.storage}"
+        return {**content, "apiVersion": api_version, "kind": self.names.kind, "metadata": obj["metadata"]}
+
+    def _read(self, stored: Obj) -> Obj:
+        metadata = stored["metadata"]
+        key, revision = metadata.get("uid", ""), metadata.get("resourceVersion", "")
+        known = self._known.get(key)
+        if known is not None and known[0] == revision:
+            return known[1]
+        read, _ = prune(self.schema, self._content(stored), self._metadata)
+        obj: Obj = {"apiVersion": self.names.api_version, "kind": self.names.kind, "metadata": metadata}
+        obj |= {name: value for name, value in read.items() if name not in obj}
+        fill_in(self.schema, obj)
+        if len(self._known) > 10_000:
+            self._known.clear()
+        self._known[key] = (revision, obj)
+        return obj
+
+
+def _accessor_problem(path: str, obj: Obj) -> str:
+    """unstructured.NestedInt64's complaint about what stands on the way, or nothing."""
+    place: Any = obj
+    parts = path.strip(".").split(".")
+    for part in parts:
+        if place is None:
+            return ""
+        if not isinstance(place, dict):
+            return f"{_go_text(place)} is of the type {_go_type(place)}, expected map[string]interface{{}}"
+        if part not in place:
+            return ""
+        place = place[part]
+    if place is None or (isinstance(place, int) and not isinstance(place, bool)):
+        return ""
+    return f"{_go_text(place)} is of the type {_go_type(place)}, expected int64"
+
+
+def _go_type(value: Any) -> str:
+    names = {bool: "bool", int: "int64", float: "float64", str: "string", list: "[]interface {}"}
+    return names.get(type(value), "map[string]interface {}")
+
+
+def _go_text(value: Any) -> str:
+    from labkit.pocket.api.patch import go_text  # it knows the Api
+
+    return go_text(clone(value))
+
+
+_VERSION = re.compile(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?")
+
+
+def version_order(name: str) -> tuple[int, int, int, str]:
+    """For sorting versions as Kubernetes does: v2, v1, v1beta2, v1beta1, v1alpha1, then what is named otherwise."""
+    match = _VERSION.fullmatch(name)
+    if match is None:
+        return (3, 0, 0, name)
+    stage = {None: 0, "beta": 1, "alpha": 2}[match[2]]
+    return (stage, -int(match[1]), -int(match[3] or 0), name)
