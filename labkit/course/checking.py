@@ -13,7 +13,7 @@ from labkit.course.evaluate import evaluate, flows_to_probe
 from labkit.course.progress import Progress
 from labkit.course.results import CheckResult, Status, StepResult
 from labkit.course.steps import Chapter, Kind, Step
-from labkit.course.trying import Prober, contradicts, try_flows
+from labkit.course.trying import PATIENCE, Prober, contradicts, try_flows
 from labkit.course.unenforced import refused
 from labkit.course.violations import REACHED, Observed
 from labkit.policy import Flow, World
@@ -131,7 +131,11 @@ def _judge_objects(
     if prober is not None and (flows := flows_to_probe(chapter, step, world)):
         say(f"Trying {len(flows)} connections on the cluster ...")
         world, observations = try_flows(
-            prober, world, lambda now: flows_to_probe(chapter, step, now), snapshot=cluster.snapshot
+            prober,
+            world,
+            lambda now: flows_to_probe(chapter, step, now),
+            snapshot=cluster.snapshot,
+            patience=PATIENCE,
         )
         digest = current_digest(cluster, chapter)
     if network is not None and _let_through(world, observations) and (found := network.prove(say)).open:
