@@ -12,6 +12,8 @@ from .decision import Decision
 from .ends import End, family_of, find_destination, find_source, name_family
 from .flow import Family, Flow, Verdict
 from .judge import exempt_halves, judge, undefined
+from .mesh.jwtrules import Facts
+from .meshed import Way, meshed
 from .profile import KINDNET, Profile
 from .readings import readings_between, through_nodes, through_service
 from .services import Backend, Backends, backends_at, backends_of
@@ -20,9 +22,11 @@ from .world import World
 _HAIRPIN = "whether policy covers a pod that reaches itself through a Service is left to the implementation"
 
 
-def decide(world: World, flow: Flow, profile: Profile = KINDNET) -> Decision:
+def decide(world: World, flow: Flow, profile: Profile = KINDNET, facts: Facts | None = None) -> Decision:
     """What the policies of the world make of a flow.
 
+    NetworkPolicy is asked first; what it lets through meets the proxies of a mesh, where there are any. facts: what the
+    engine cannot know and a token's check needs.
     Raises WorldError when an end of it is not in the world.
     """
     source = find_source(world, flow.source)
@@ -31,13 +35,15 @@ def decide(world: World, flow: Flow, profile: Profile = KINDNET) -> Decision:
         if source.pod is None and source.node_object is None:
             note = f"Service {service.key} has no address that can be reached from outside the cluster"
             return undefined(flow, Verdict.TIMEOUT, note)
-        return _decide_backends(world, profile, flow, source, backends_of(world, service, flow))
+        backends = backends_of(world, service, flow)
+        return _decide_backends(world, profile, flow, source, backends, Way(service, facts))
     assert destination is not None
     if destination.pod is None:
         published = backends_at(world, destination, flow)
         if published is not None:
-            return _decide_backends(world, profile, flow, source, published)
-    return _decide_direct(world, profile, flow, source, destination)
+            return _decide_backends(world, profile, flow, source, published, Way(None, facts))
+    decision = _decide_direct(world, profile, flow, source, destination)
+    return meshed(world, decision, source, destination, Way(None, facts))
 
 
 def _decide_direct(world: World, profile: Profile, flow: Flow, source: End, destination: End) -> Decision:
@@ -55,12 +61,18 @@ def _decide_direct(world: World, profile: Profile, flow: Flow, source: End, dest
     return _with_family_note(world, profile, decision, source, destination)
 
 
-def _decide_backends(world: World, profile: Profile, flow: Flow, source: End, backends: Backends) -> Decision:
+def _decide_backends(
+    world: World, profile: Profile, flow: Flow, source: End, backends: Backends, way: Way
+) -> Decision:
     if not backends.found:
         halves = exempt_halves(flow.source, flow.destination, "there is no pod to send the flow to")
         return Decision(flow, backends.verdict, backends.defined, backends.note, *halves)
+    way = replace(way, port=flow.port, pods=tuple(b.end.pod for b in backends.found if b.end.pod is not None))
     decisions = tuple(
-        _decide_backend(world, profile, flow, source, backends, backend) for backend in backends.found
+        meshed(
+            world, _decide_backend(world, profile, flow, source, backends, backend), source, backend.end, way
+        )
+        for backend in backends.found
     )
     return _combine(flow, backends, decisions)
 
@@ -104,7 +116,14 @@ def _combine(flow: Flow, backends: Backends, decisions: tuple[Decision, ...]) ->
             "a Service picks one by chance, so the outcome changes from try to try"
         )
     return Decision(
-        flow, shown.verdict, defined, "; ".join(notes), shown.egress, shown.ingress, endpoints=decisions
+        flow,
+        shown.verdict,
+        defined,
+        "; ".join(notes),
+        shown.egress,
+        shown.ingress,
+        endpoints=decisions,
+        mesh=shown.mesh,
     )
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum, StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .flow import Direction, Flow, Verdict
 from .model import ObjectKey
+
+if TYPE_CHECKING:
+    from .mesh.decision import MeshDecision
 
 
 class Why(StrEnum):
@@ -126,7 +129,7 @@ class Decision:
     When `defined` is False, Kubernetes leaves the outcome to the implementation: `verdict` is then what the
     commonest implementations do, must not be shown as a plain yes or no and must not be graded; `note` says
     why. For a Service, `endpoints` has the decision for each pod behind it, and the halves are those of the
-    first one.
+    first one. `mesh`: what proxies add, None where there is none on the way or nothing reaches them.
     """
 
     flow: Flow
@@ -136,10 +139,26 @@ class Decision:
     egress: Half
     ingress: Half
     endpoints: tuple[Decision, ...] = ()
+    mesh: MeshDecision | None = None
+
+    @property
+    def status(self) -> int:
+        """The HTTP status with which a proxy answers in the application's place; 0 when none does."""
+        return self.mesh.status if self.mesh else 0
+
+    @property
+    def body(self) -> str:
+        """The body of that answer, to the letter."""
+        return self.mesh.body if self.mesh else ""
+
+    @property
+    def matched_policy(self) -> str:
+        """The authorization rule that decided, as Envoy names it: "ns[NS]-policy[NAME]-rule[i]", "none" or ""."""
+        return self.mesh.matched_policy if self.mesh else ""
 
     @property
     def allowed(self) -> bool:
-        """Whether the connection succeeds, as far as policy is concerned."""
+        """Whether the application is reached, as far as policy is concerned."""
         return self.verdict is Verdict.OK
 
     @property
@@ -149,8 +168,9 @@ class Decision:
 
     @property
     def traps(self) -> tuple[tuple[ObjectKey, Trap], ...]:
-        """The traps of both halves, each with its policy."""
-        return tuple((p.key, trap) for half in self.halves for p in half.policies for trap in p.traps)
+        """The traps of both halves and of the mesh, each with its policy."""
+        found = tuple((p.key, trap) for half in self.halves for p in half.policies for trap in p.traps)
+        return (*found, *self.mesh.traps) if self.mesh else found
 
     def explain(self) -> str:
         """The reasons in plain English, several lines."""

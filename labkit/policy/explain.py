@@ -6,11 +6,18 @@ from collections.abc import Iterator
 
 from .decision import Decision, Half, PolicyStep, RuleStep, Step, Unselected
 from .flow import Direction, Verdict
+from .mesh.decision import MeshDecision, Reason
 
 _WHAT_HAPPENS = {
     Verdict.OK: "allowed",
     Verdict.TIMEOUT: "denied: the packets are dropped, so the client waits until its own time limit (TIMEOUT)",
     Verdict.REFUSED: "refused: nothing is there to answer",
+    Verdict.RESET: "broken off: the connection is reset (RESET)",
+    Verdict.CLOSED: "ended without an answer: the proxy takes the connection and closes it (CLOSED)",
+    Verdict.FORBIDDEN: "forbidden: a proxy answers in the application's place (FORBIDDEN)",
+    Verdict.UNAUTHENTICATED: "refused for its token: a proxy answers in the application's place (UNAUTHENTICATED)",
+    Verdict.UNAVAILABLE: "not served: the client's own proxy answers in the application's place (UNAVAILABLE)",
+    Verdict.BAD_REQUEST: "not understood: a proxy answers in the application's place (BAD_REQUEST)",
     Verdict.DNS: "fails before it starts: the name does not resolve",
 }
 
@@ -33,12 +40,14 @@ def _lines(decision: Decision) -> Iterator[str]:
     else:
         yield f"{decision.flow} has no defined answer."
         yield f"Why: {decision.note}."
-        if decision.verdict in (Verdict.OK, Verdict.TIMEOUT):
+        if decision.verdict in (Verdict.OK, Verdict.TIMEOUT) and decision.mesh is None:
             tendency = "let it through" if decision.allowed else "block it"
             yield f"Read word by word the policies {tendency}, but clusters differ: do not build on it."
     if decision.endpoints:
         yield from _endpoints(decision)
         return
+    if decision.status:
+        yield f"The client sees HTTP {decision.status}" + (f': "{decision.body}".' if decision.body else ".")
     exempt = {half.exempt for half in decision.halves}
     if len(exempt) == 1 and "" not in exempt:
         if decision.defined:
@@ -47,6 +56,9 @@ def _lines(decision: Decision) -> Iterator[str]:
     for half in decision.halves:
         yield ""
         yield from _half(half)
+    if decision.mesh:
+        yield ""
+        yield from _mesh(decision.mesh)
     traps = decision.traps
     if traps:
         yield ""
@@ -91,6 +103,21 @@ def _half(half: Half) -> Iterator[str]:
     yield from _unselected(half)
 
 
+def _mesh(mesh: MeshDecision) -> Iterator[str]:
+    """The proxies' layers; the one that stops a request tells all it looked at, the others what decided."""
+    yield "In the mesh, after NetworkPolicy:"
+    for layer in mesh.layers:
+        yield f"  - {layer.name}: {'passed' if layer.passed else 'stopped here'}. {_sentence(layer.summary)}"
+        for reason in layer.reasons:
+            if reason.text not in layer.summary and (reason.matched or not layer.passed):
+                yield f"      · {_sentence(reason.text)[:-1]}{_at(reason)}."
+    if mesh.matched_policy:
+        yield f"  Envoy's access log names: {mesh.matched_policy}."
+    for note in (mesh.audited and f"audited by {mesh.audited}", *mesh.dry_run):
+        if note:
+            yield f"  Without effect: {note}."
+
+
 def _unselected(half: Half) -> Iterator[str]:
     for item in half.unselected:
         yield f"  - {item.key.path} does not apply{_at(item)}: {item.reason}."
@@ -127,9 +154,11 @@ def _try(step: Step) -> str:
     return f"        · {step.path}{_at(step)}: {step.reason}."
 
 
-def _at(item: PolicyStep | RuleStep | Step | Unselected) -> str:
+def _at(item: PolicyStep | RuleStep | Step | Unselected | Reason) -> str:
     return f" (line {item.line})" if item.line else ""
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + "."
+    # The name of an object stays as it is.
+    first = text.split(" ", 1)[0]
+    return text + "." if "/" in first or "[" in first else text[:1].upper() + text[1:] + "."

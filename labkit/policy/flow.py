@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .request import HttpRequest
+
 PROTOCOLS = ("TCP", "UDP", "SCTP")
 
 
@@ -28,7 +30,11 @@ class Family(StrEnum):
 
 
 class Verdict(StrEnum):
-    """What becomes of a flow, as the client sees it."""
+    """What becomes of a flow, as the client sees it.
+
+    RESET: the connection is broken off. CLOSED: it is accepted and then ended without an answer, as a proxy does that
+    refuses on layer 4. UNAVAILABLE: a proxy answers 503 in the server's place. BAD_REQUEST: a proxy answers 400.
+    """
 
     OK = "OK"
     TIMEOUT = "TIMEOUT"
@@ -37,6 +43,9 @@ class Verdict(StrEnum):
     FORBIDDEN = "FORBIDDEN"
     UNAUTHENTICATED = "UNAUTHENTICATED"
     NOT_FOUND = "NOT_FOUND"
+    UNAVAILABLE = "UNAVAILABLE"
+    BAD_REQUEST = "BAD_REQUEST"
+    CLOSED = "CLOSED"
     DNS = "DNS"
 
 
@@ -47,7 +56,8 @@ class Flow:
     source: "namespace/pod" or an IP address. destination: the same, or "service:namespace/name"; the
     address of a pod or of a Service stands for that pod or Service. port: the pod's port, or the Service's
     port when the destination is a Service; 0 for a protocol without ports. family: which addresses of
-    two-family pods are used; None takes the destination's first address that the source can reach.
+    two-family pods are used; None takes the destination's first address that the source can reach. request: what is
+    asked over HTTP, which only a service mesh looks at.
     """
 
     source: str
@@ -55,8 +65,10 @@ class Flow:
     port: int
     protocol: str = "TCP"
     family: Family | None = None
+    request: HttpRequest | None = None
 
     def __str__(self) -> str:
         port = f" {self.port}" if self.port else ""
         family = f" over {self.family}" if self.family else ""
-        return f"{self.source} → {self.destination}, {self.protocol}{port}{family}"
+        asked = f", {self.request}" if self.request else ""
+        return f"{self.source} → {self.destination}, {self.protocol}{port}{family}{asked}"

@@ -67,6 +67,25 @@ class ContainerPort:
 
 
 @dataclass(frozen=True, slots=True)
+class Sidecar:
+    """What a pod says about a service mesh's proxy in it.
+
+    present: a container istio-proxy is there. inject: what its label or annotation sidecar.istio.io/inject asks for.
+    skipped_inbound, only_inbound: ports that traffic.sidecar.istio.io annotations keep from the proxy, or leave to it
+    alone (None: all).
+    """
+
+    present: bool = False
+    inject: bool | None = None
+    by_label: bool = False
+    skipped_inbound: frozenset[int] = frozenset()
+    only_inbound: frozenset[int] | None = None
+
+
+NO_SIDECAR = Sidecar()
+
+
+@dataclass(frozen=True, slots=True)
 class Pod:
     """A pod. `assumed` when its addresses were made up because the object has no status (a pod that is
     imagined).
@@ -82,6 +101,8 @@ class Pod:
     node: str = ""
     ready: bool = True
     assumed: bool = False
+    service_account: str = "default"
+    sidecar: Sidecar = NO_SIDECAR
 
     @property
     def key(self) -> str:
@@ -114,13 +135,14 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class ServicePort:
-    """One port of a Service; `target` is a number or the name of a container port."""
+    """One port of a Service; `target` is a number or the name of a container port. app_protocol None: not written."""
 
     port: int
     target: int | str
     protocol: str = "TCP"
     name: str = ""
     node_port: int = 0
+    app_protocol: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +159,7 @@ class Service:
     external_ips: tuple[Address, ...] = ()
     publish_not_ready: bool = False
     local_traffic_only: bool = False
+    created: str = ""
 
     @property
     def key(self) -> str:
@@ -200,7 +223,33 @@ def read_pod(obj: Mapping[str, Any], default_namespace: str = "default") -> Pod:
         node=str(spec.get("nodeName") or ""),
         ready=ready,
         assumed=not status,
+        service_account=str(spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"),
+        sidecar=_sidecar(obj, spec),
     )
+
+
+def _sidecar(obj: Mapping[str, Any], spec: Mapping[str, Any]) -> Sidecar:
+    annotations = _mapping(_mapping(obj, "metadata"), "annotations")
+    label = _labels(obj).get("sidecar.istio.io/inject")
+    asked = label if label is not None else annotations.get("sidecar.istio.io/inject")
+    # A native sidecar is an init container that keeps running.
+    containers = (*(spec.get("containers") or ()), *(spec.get("initContainers") or ()))
+    present = any(container.get("name") == "istio-proxy" for container in containers)
+    only = annotations.get("traffic.sidecar.istio.io/includeInboundPorts")
+    skipped = annotations.get("traffic.sidecar.istio.io/excludeInboundPorts")
+    if not present and asked is None and not annotations:
+        return NO_SIDECAR
+    return Sidecar(
+        present,
+        None if asked is None else str(asked).lower() in ("true", "y", "yes", "on"),
+        label is not None,
+        _port_list(skipped),
+        None if only is None or str(only).strip() == "*" else _port_list(only),
+    )
+
+
+def _port_list(text: Any) -> frozenset[int]:
+    return frozenset(int(item) for item in str(text or "").split(",") if item.strip().isdigit())
 
 
 def _container_ports(spec: Mapping[str, Any]) -> Iterable[ContainerPort]:
@@ -236,6 +285,7 @@ def read_service(obj: Mapping[str, Any], default_namespace: str = "default") -> 
                 str(port.get("protocol") or "TCP"),
                 str(port.get("name") or ""),
                 int(port.get("nodePort") or 0),
+                None if port.get("appProtocol") is None else str(port["appProtocol"]),
             )
             for port in spec.get("ports") or ()
         ),
@@ -245,6 +295,7 @@ def read_service(obj: Mapping[str, Any], default_namespace: str = "default") -> 
         external_ips=_addresses(external, f"{key}: external addresses"),
         publish_not_ready=bool(spec.get("publishNotReadyAddresses")),
         local_traffic_only=spec.get("externalTrafficPolicy") == "Local",
+        created=str(_mapping(obj, "metadata").get("creationTimestamp") or ""),
     )
 
 

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .bits import PodIndex
+from .mesh.meshconfig import MeshConfig
+from .mesh.objects import KINDS as MESH_KINDS
+from .mesh.objects import MeshObject, is_mesh_config, read_mesh_config, read_mesh_object
 from .model import (
     Address,
     EndpointSlice,
@@ -32,6 +36,9 @@ from .model import (
 from .networkpolicy import CompiledPolicy, compile_policy
 from .yamlseam import SourcedObject, SourceMap
 
+if TYPE_CHECKING:
+    from .mesh.view import MeshView
+
 _KINDS = {
     "Namespace": ("v1",),
     "Pod": ("v1",),
@@ -40,6 +47,7 @@ _KINDS = {
     "EndpointSlice": ("discovery.k8s.io/v1",),
     # Calico's own policy has the same kind in another group.
     "NetworkPolicy": ("networking.k8s.io/v1",),
+    **MESH_KINDS,
 }
 _READERS: Mapping[str, Callable[[Mapping[str, Any], str], Any]] = {
     "Pod": read_pod,
@@ -57,7 +65,12 @@ class World:
     "name").
     """
 
-    def __init__(self, objects: Mapping[str, Mapping[str, Any]], externals: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        objects: Mapping[str, Mapping[str, Any]],
+        externals: tuple[str, ...] = (),
+        mesh_config: MeshConfig | None = None,
+    ) -> None:
         """Objects that are read already, by kind and path; `from_objects` is the way in."""
         pods: Mapping[str, Pod] = objects.get("Pod", {})
         nodes: Mapping[str, Node] = objects.get("Node", {})
@@ -71,6 +84,10 @@ class World:
         )
         self.nodes: Mapping[str, Node] = MappingProxyType(dict(nodes))
         self.policies: Mapping[str, CompiledPolicy] = MappingProxyType(dict(objects.get("NetworkPolicy", {})))
+        self.mesh_objects: Mapping[str, Mapping[str, MeshObject]] = MappingProxyType(
+            {kind: MappingProxyType(dict(objects.get(kind, {}))) for kind in MESH_KINDS}
+        )
+        self.mesh_config = mesh_config or MeshConfig()
         self.externals = externals
 
     @classmethod
@@ -82,7 +99,9 @@ class World:
         default_namespace: str = "default",
         externals: Iterable[str] = (),
     ) -> World:
-        """Read Namespaces, Pods, Services, EndpointSlices, Nodes and NetworkPolicies; other kinds are passed over.
+        """Read Namespaces, Pods, Services, EndpointSlices, Nodes, NetworkPolicies and the kinds of a mesh.
+
+        Other kinds are passed over, but for the ConfigMap with the mesh's settings.
 
         A later object replaces an earlier one of the same key. `externals` are addresses outside the
         cluster that tables should show. Raises PolicyError for a policy that no API server accepts,
@@ -100,9 +119,12 @@ class World:
     ) -> World:
         """The world with these objects added, or put in the place of those with the same key."""
         parts = {kind: dict(items) for kind, items in self._parts().items()}
+        mesh_config = self.mesh_config
         for item in objects:
             obj, source = (item.object, item.source) if isinstance(item, SourcedObject) else (item, None)
             kind = str(obj.get("kind"))
+            if is_mesh_config(obj):
+                mesh_config = read_mesh_config(obj)
             versions = _KINDS.get(kind)
             if versions is None or obj.get("apiVersion", versions[0]) not in versions:
                 continue
@@ -112,11 +134,14 @@ class World:
             if kind == "NetworkPolicy":
                 source = source or (sources or {}).get(key)
                 parts[kind][key.path] = compile_policy(obj, source, default_namespace=default_namespace)
+            elif kind in MESH_KINDS:
+                source = source or (sources or {}).get(key)
+                parts[kind][key.path] = read_mesh_object(obj, source, default_namespace=default_namespace)
             elif kind in ("Namespace", "Node"):
                 parts[kind][key.path] = read_namespace(obj) if kind == "Namespace" else read_node(obj)
             else:
                 parts[kind][key.path] = _READERS[kind](obj, default_namespace)
-        return self._derive(World(parts, self.externals))
+        return self._derive(World(parts, self.externals, mesh_config))
 
     def without(self, *keys: ObjectKey) -> World:
         """The world without these objects. A namespace takes with it what is in it, as deleting it would."""
@@ -131,12 +156,12 @@ class World:
             }
             for kind, items in self._parts().items()
         }
-        return self._derive(World(parts, self.externals))
+        return self._derive(World(parts, self.externals, self.mesh_config))
 
     def with_externals(self, *addresses: str) -> World:
         """The world with these addresses outside the cluster, besides those it has."""
         merged = tuple(dict.fromkeys((*self.externals, *_external_addresses(addresses))))
-        return self._derive(World(self._parts(), merged))
+        return self._derive(World(self._parts(), merged, self.mesh_config))
 
     def _parts(self) -> dict[str, Mapping[str, Any]]:
         return {
@@ -146,6 +171,7 @@ class World:
             "EndpointSlice": self.endpoint_slices,
             "Node": self.nodes,
             "NetworkPolicy": self.policies,
+            **self.mesh_objects,
         }
 
     def _derive(self, other: World) -> World:
@@ -154,6 +180,13 @@ class World:
         if "index" in self.__dict__ and other.namespaces == self.namespaces and other.pods == self.pods:
             other.__dict__["index"] = self.index
         return other
+
+    @cached_property
+    def mesh(self) -> MeshView:
+        """The service mesh: which pods have a proxy, and what is compiled for them."""
+        from .mesh.view import MeshView
+
+        return MeshView(self)
 
     @cached_property
     def index(self) -> PodIndex:
@@ -241,16 +274,5 @@ def _with_addresses(pods: Mapping[str, Pod], nodes: Mapping[str, Node]) -> dict[
                 following -= 1
             ips = (ipaddress.IPv4Address(following),)
             following -= 1
-        result[path] = Pod(
-            pod.namespace,
-            pod.name,
-            pod.labels,
-            ips,
-            pod.ports,
-            pod.host_network,
-            pod.phase,
-            pod.node,
-            pod.ready,
-            assumed=True,
-        )
+        result[path] = replace(pod, ips=ips, assumed=True)
     return result
