@@ -73,7 +73,7 @@ def read(path: Path | None = None) -> Table:
 
 def _entry(each: dict[str, object], where: Path) -> Entry:
     reference, digest = str(each.get("reference", "")), str(each.get("digest", ""))
-    if not reference or "@" in reference or not Reference.parse(reference).tag:
+    if "@" in reference or standins.repository(reference) == reference:
         raise ImageError(
             f"{where}: an image needs a reference with a tag, and without a digest: {reference!r}"
         )
