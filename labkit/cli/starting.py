@@ -24,6 +24,7 @@ _OPTIONS = (
     ),
     click.option("--retain", is_flag=True, help="kind: keep the nodes of a start that failed, to look into them."),
     click.option("--export-kubeconfig", is_flag=True, help="kind: also put the cluster into your own kubeconfig."),
+    click.option("--offline", is_flag=True, help="kind: stand-ins for all images that would have to be pulled."),
     click.option(
         "--wait", type=click.FloatRange(min=0), default=None, metavar="SECONDS",
         help="kind: for the nodes to become ready (default: 300; 0: do not wait).",

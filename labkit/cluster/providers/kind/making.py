@@ -41,6 +41,11 @@ def make(where: Places, options: Options, steps: Steps) -> list[Node]:
             _wake(where, found, engine, kind, options, steps)
         else:
             _create(where, chosen, engine, kind, options, steps)
+        if options.offline:
+            from labkit.cluster.images import offline
+
+            steps.begin("Stand-ins for images that would have to be pulled")
+            offline.provide(where.kind_name, steps.note)
         if options.export_kubeconfig:
             path = kubeconfig.put_in(where, kind, engine)
             steps.warn(f"{path} now has the context {where.context}, and it is the current one there.")
@@ -64,6 +69,10 @@ def _create(
         made = True
         where.remember(state="ready", started=time.time())
         _wait(where, chosen, options, steps)
+        # Images that a box brought; without one, nothing happens. (Imported now: no other cluster needs all that.)
+        from labkit.cluster import bundle
+
+        bundle.load_into(where.kind_name, progress=steps)
     except KeyboardInterrupt:
         with undisturbed():
             _clean(where, engine, steps, interrupted=True)
@@ -143,6 +152,7 @@ def _clean(where: Places, engine: Engine, steps: Steps, interrupted: bool) -> No
     kept = where.log.read_bytes() if where.log.exists() and not interrupted else None
     end(where, engine, nodes.nodes(engine, where.kind_name))
     if kept is not None:
+        where.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # it went with the last cluster
         where.log.write_bytes(kept)
     steps.end()
 
