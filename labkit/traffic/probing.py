@@ -9,15 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 from labkit.cluster import Cluster, ClusterError, ClusterUnreachable
 from labkit.policy import Flow
 
+from .ephemeral import companion
 from .observation import Observation, Reading, observation, untried
 from .targets import Attempt, Pods, Source, Untriable
 from .tools import HttpRequest, Manner, NoTool, with_probe, with_shell
 
 _PODS_AT_ONCE = 32
-_MISSING: set[tuple[str, str]] = (
-    set()
-)  # (server, image) known to have no labkit-probe, so that it is not asked again
-_MISSING_LOCK = threading.Lock()
+# (server, image) known to have no labkit-probe, and known to have no tool at all: they are not asked again.
+_MISSING: set[tuple[str, str]] = set()
+_BARE: set[tuple[str, str]] = set()
+_LOCK = threading.Lock()
 
 
 def probe(
@@ -37,7 +38,8 @@ def probe(
     most `most` times, `interval` seconds apart. http: make TCP flows an HTTP request, so that 401, 403 and 404 are told
     apart; otherwise a connection is enough. progress: called with (pods done, pods in all).
 
-    A flow that cannot be tried (a source outside the cluster, a pod without a tool) has verdict None and a reason.
+    A pod whose image has no tool is tried from an ephemeral container beside it (`ephemeral`). A flow that cannot be tried (a
+    source outside the cluster, a cluster that allows no such container) has verdict None and a reason.
     Raises ClusterUnreachable when the cluster does not answer.
     """
     wanted = list(dict.fromkeys(flows))
@@ -107,12 +109,49 @@ def _from_pod(cluster: Cluster, source: Source, attempts: list[Attempt], manner:
 def _readings(
     cluster: Cluster, source: Source, attempts: list[Attempt], manner: Manner
 ) -> list[list[Reading]]:
+    """With the tools of the pod's own container; what it has no tool for, from an ephemeral container beside it."""
+    known = cluster.client.server, source.image
+    lacking = list(range(len(attempts)))
+    readings: list[list[Reading]] = [[] for _ in attempts]
+    why = f"the container {source.container} of pod {source.namespace}/{source.pod} has no tool to try anything with"
+    if known not in _BARE:
+        try:
+            readings = _with_its_own_tools(cluster, source, attempts, manner)
+            lacking = [number for number, seen in enumerate(readings) if _without_tool(seen)]
+        except NoTool as none:
+            why = str(none)
+            with _LOCK:
+                _BARE.add(known)
+    if not lacking:
+        return readings
+    try:
+        beside = companion(cluster, source)
+    except NoTool as refused:
+        if len(lacking) < len(attempts) or any(readings):
+            return readings  # each reading says what its container lacks
+        raise NoTool(f"{why}, and {refused}") from None
+    borrowed = _with_its_own_tools(cluster, beside, [attempts[number] for number in lacking], manner)
+    for number, seen in zip(lacking, borrowed, strict=True):
+        readings[number] = [
+            Reading(one.outcome, {**one.evidence, "through": f"ephemeral container {beside.container}"})
+            for one in seen
+        ]
+    return readings
+
+
+def _without_tool(readings: list[Reading]) -> bool:
+    return bool(readings) and readings[-1].evidence.get("tool") == "missing"
+
+
+def _with_its_own_tools(
+    cluster: Cluster, source: Source, attempts: list[Attempt], manner: Manner
+) -> list[list[Reading]]:
     known = cluster.client.server, source.image
     if known not in _MISSING:
         try:
             return with_probe(cluster, source, attempts, manner)
         except NoTool:
-            with _MISSING_LOCK:
+            with _LOCK:
                 _MISSING.add(known)
     readings: list[list[Reading]] = [[] for _ in attempts]
     left = list(range(len(attempts)))

@@ -1,9 +1,10 @@
 """A network policy agent for tests: it makes a kind cluster whose network enforces nothing enforce after all.
 
-Such agents run on every node of a real cluster. This one runs beside the tests: it watches the cluster's policies, pods and namespaces,
-writes what they say as an nftables ruleset, and loads it in each node container (`docker exec NODE nft -f -`). Pods hang on
-point-to-point links of their node, so that every packet between two pods, or out of a pod, passes the node's forward hook, after
-Services were translated. What the node itself sends to its pods does not: kubelets always reach them, as Kubernetes wants it.
+Such agents run on every node of a real cluster. This one runs beside the tests: it watches the cluster's policies, pods and
+namespaces, writes what they say as an nftables ruleset, and loads it in each node container (`docker exec NODE nft -f -`). Pods
+hang on point-to-point links of their node, so that every packet between two pods, or out of a pod, passes the node's forward
+hook, after Services were translated. What the node itself sends to its pods does not: kubelets always reach them, as Kubernetes
+wants it.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ _WATCHED = ("networkpolicies", "pods", "namespaces")
 
 
 class Enforcer:
-    """Enforces as long as its context lasts. nodes: the names of the node containers. delay: seconds it takes to act, as some agents do.
+    """Enforces as long as its context lasts.
 
-    `loaded`: how many rulesets were loaded; `failed`: what went wrong last, "" when nothing did.
+    nodes: the names of the node containers. delay: seconds until it acts, as with agents that collect changes. `loaded`: how many
+    rulesets were loaded; `failed`: what went wrong last, "" when nothing did.
     """
 
     def __init__(
@@ -67,7 +69,8 @@ class Enforcer:
             query = {"watch": "true", "resourceVersion": version, "allowWatchBookmarks": "true"}
             try:
                 if not version:
-                    version = self._cluster.client.request("GET", path, query={"limit": 1})["metadata"]["resourceVersion"]  # fmt: skip
+                    listed = self._cluster.client.request("GET", path, query={"limit": 1})
+                    version = listed["metadata"]["resourceVersion"]
                     self._news.set()
                     continue
                 for line in self._cluster.client.lines(path, query=query, timeout=20):
@@ -106,7 +109,9 @@ class Enforcer:
     def _load(self, rules: str) -> None:
         for node in self._nodes:
             command = [self._engine, "exec", "-i", node, "nft", "-f", "-"]
-            done = subprocess.run(command, input=rules, capture_output=True, text=True, timeout=30, check=False)
+            done = subprocess.run(
+                command, input=rules, capture_output=True, text=True, timeout=30, check=False
+            )
             if done.returncode:
                 raise subprocess.SubprocessError(f"{node}: {done.stderr}\n{rules}")
         self.loaded += 1
@@ -153,27 +158,25 @@ def _ends(
     world: World, policy: CompiledPolicy, rule: Rule, direction: Direction
 ) -> Iterator[tuple[str, list[Pod]]]:
     """For each end that a rule speaks of: the match of its addresses, and its pods."""
+    field = "daddr" if direction is Direction.EGRESS else "saddr"
     if rule.peers is None:
         yield "", []
-        if direction is Direction.EGRESS and any(port.name for port in rule.ports or ()):
-            yield from ((_addresses(pod, direction), [pod]) for pod in _networked(world))
+        if direction is Direction.EGRESS:  # the names of ports mean something else on each pod
+            yield from _pods(_networked(world), field)
         return
     for peer in rule.peers:
-        if peer.ip_block is not None:
-            block, field = peer.ip_block, "daddr" if direction is Direction.EGRESS else "saddr"
-            family = _family(block.network.network_address)
-            without = ", ".join(map(str, block.excepts))
-            yield f"{family} {field} {block.network}" + (f" {family} {field} != {{ {without} }}" if without else ""), []  # fmt: skip
+        if peer.ip_block is None:
+            yield from _pods([pod for pod in _networked(world) if _means(world, policy, peer, pod)], field)
             continue
-        for pod in _networked(world):
-            if _means(world, policy, peer, pod):
-                for ip in pod.ips:
-                    yield f"{_family(ip)} {'daddr' if direction is Direction.EGRESS else 'saddr'} {ip}", [pod]
+        family = _family(peer.ip_block.network.network_address)
+        without = ", ".join(map(str, peer.ip_block.excepts))
+        match = f"{family} {field} {peer.ip_block.network}"
+        yield match + (f" {family} {field} != {{ {without} }}" if without else ""), []
 
 
-def _addresses(pod: Pod, direction: Direction) -> str:
-    field = "daddr" if direction is Direction.EGRESS else "saddr"
-    return f"{_family(pod.ips[0])} {field} {pod.ips[0]}"
+def _pods(pods: list[Pod], field: str) -> Iterator[tuple[str, list[Pod]]]:
+    for pod in pods:
+        yield from ((f"{_family(ip)} {field} {ip}", [pod]) for ip in pod.ips)
 
 
 def _networked(world: World) -> list[Pod]:
