@@ -51,7 +51,14 @@ TESTS = {
     "unit": (PLAIN, ["tests"]),
     "cluster": (
         "cluster",
-        ["tests/pocket", "tests/cluster", "tests/traffic", "tests/course", "tests/test_cli.py"],
+        [
+            "tests/pocket",
+            "tests/parity",
+            "tests/cluster",
+            "tests/traffic",
+            "tests/course",
+            "tests/test_cli.py",
+        ],
     ),
     "notebooks": ("notebooks", ["tests/notebooks"]),
     "browser": ("browser", ["tests/browser"]),
