@@ -38,6 +38,7 @@ from labkit.cluster.providers.engine import Engine, find_engine
 from labkit.cluster.providers.kind import KindProvider
 
 from .engines import kind_program, node_image, running_engine
+from .istio import istio, istio_for_the_session, istio_images  # noqa: F401 - fixtures: a real Istio
 
 BIN = Path(sys.executable).parent
 
