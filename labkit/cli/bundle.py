@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 _KINDS = {
     "tool": "programs", "manifest": "manifests of components", "image": "images' configurations", "layer": "images' layers",
-    "wheel": "Python packages", "lab": "notebooks",
+    "wheel": "Python packages", "lab": "notebooks", "install": "installation",
 }  # fmt: skip
 
 
@@ -80,6 +80,10 @@ def create(
             f"Taken as this machine's engine has them, without a digest to check: {', '.join(unchecked)}"
         )
     click.echo(f"On a laptop without internet:  labkit bundle load {box.name}")
+    if not without_wheels:
+        click.echo(
+            f"One that has nothing of the lab:  tar xf {box.name} install.py && python3 install.py {box.name} lab"
+        )
 
 
 @bundle.command("list")

@@ -15,7 +15,7 @@ NAME = "manifest.json"
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A file of the box. `kind`: tool, manifest, image, layer, wheel or lab. `checked_by`: how, when the box was made."""
+    """A file of the box. `kind`: tool, manifest, image, layer, wheel, lab, install. `checked_by`: how, when the box was made."""
 
     path: str
     size: int

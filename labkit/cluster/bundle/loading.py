@@ -64,8 +64,8 @@ def load(
 ) -> Loading:
     """Load a box; a second call after an interruption goes on, and skips what is there and good.
 
-    lab: a folder for notebooks and clusters, which must not exist yet, or be given up by the caller. engine: put the node image
-    into the container engine. Raises BoxError, DamagedBox, NoRoom, CannotKeep.
+    lab: a folder for `notebooks` and `clusters`, which must have neither. engine: put the node image into the container engine.
+    Raises BoxError, DamagedBox, NoRoom, CannotKeep.
     """
     tell = progress or (lambda _line: None)
     cache = Cache.default()
@@ -93,7 +93,8 @@ def _fits(contents: Contents, file: Path) -> None:
 
 
 def _parts(box: Box, cache: Cache, tell: Tell) -> tuple[int, int]:
-    missing = [part for part in box.contents.parts if not _good(place(cache, part), part)]
+    parts = [part for part in box.contents.parts if part.kind != "install"]
+    missing = [part for part in parts if not _good(place(cache, part), part)]
     needed = sum(part.size for part in missing)
     free = room(cache.root)
     if needed > free:
@@ -108,7 +109,7 @@ def _parts(box: Box, cache: Cache, tell: Tell) -> tuple[int, int]:
             tell(f"{part.title} ({in_words(part.size)}; part {number} of {len(missing)}, {percent} %)")
         _keep(box, part, place(cache, part), cache)
         done += part.size
-    return len(missing), len(box.contents.parts) - len(missing)
+    return len(missing), len(parts) - len(missing)
 
 
 def _good(path: Path, part: Part) -> bool:
@@ -169,8 +170,8 @@ def _unpack(contents: Contents, cache: Cache, folder: Path, tell: Tell) -> Path 
     part = next((one for one in contents.parts if one.kind == "lab"), None)
     if part is None:
         return None
-    if folder.exists() and any(folder.iterdir()):
-        raise BoxError(f"{folder} is there already and not empty; name another folder for the notebooks.")
+    if there := [name for name in ("notebooks", "clusters") if (folder / name).exists()]:
+        raise BoxError(f"{folder / there[0]} is there already; name another folder for the notebooks.")
     tell(f"unpacking the notebooks into {folder}")
     folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -67,6 +67,9 @@ def create(recipe: Recipe, box: Path, *, progress: Tell | None = None) -> Conten
             (cache.root / "parts").mkdir(parents=True, exist_ok=True)
         work = Path(stack.enter_context(TemporaryDirectory(dir=cache.root / "parts", prefix="box-")))
         loose = _Loose()
+        if recipe.wheels:
+            script = Path(__file__).with_name("install.py")
+            loose.add(script.name, script, "install", "sets the lab up on a laptop that has nothing of it")
         _files(loose, recipe, wanted, table, cache, tell)
         if recipe.wheels:
             _wheels(loose, recipe, root, work, tell)
@@ -121,7 +124,8 @@ def _wheels(loose: _Loose, recipe: Recipe, root: Path, work: Path, tell: Tell) -
     tell(f"fetching the Python packages for {recipe.platform}")
     folder = work / "wheels"
     found = wheels.download(root / "requirements.lock", folder, recipe.platform, recipe.python or None)
-    for wheel in [folder / wheels.REQUIREMENTS, *found, wheels.own_wheel(root, folder)]:
+    pip = sorted((root / "scripts" / "vendor").glob("pip-*.whl"))  # for a Python that has none
+    for wheel in [folder / wheels.REQUIREMENTS, *found, wheels.own_wheel(root, folder), *pip]:
         loose.add(f"wheels/{wheel.name}", wheel, "wheel", wheel.name, "lock")
 
 

@@ -225,7 +225,7 @@ def test_the_notebooks_go_where_the_learner_says_and_overwrite_nothing(box: Path
     assert (lab / "notebooks" / "77-boxed" / "steps.yaml").is_file()
     assert (lab / "clusters" / "components.toml").is_file()
     assert f"The notebooks are in {lab}." in run.output
-    with pytest.raises(BoxError, match="is there already and not empty"):
+    with pytest.raises(BoxError, match="notebooks is there already"):
         load(box, lab=lab, engine=False)
 
 
