@@ -65,7 +65,7 @@ class Embedded:
             return
         if ready.get("reason") in _NEVER:
             cluster.delete(_RESOURCE, self.name, wait=None)  # it would promise something for ever
-            raise Missing(f"{ready.get('message') or _no_counterpart(self.title)}")
+            raise Missing(_no_counterpart(self.title, str(ready.get("message", ""))))
         raise ComponentError(
             f"{self.title} does not get ready: {ready.get('message') or 'the cluster says nothing about it'}"
         )
@@ -102,7 +102,7 @@ class Embedded:
 
 
 #: Reasons of a condition that no waiting mends.
-_NEVER = ("NotEmbedded", "NoCounterpart", "NotSupported", "Unknown")
+_NEVER = ("Unknown", "NotEmbedded")
 
 
 def _serves(cluster: Cluster) -> bool:
@@ -123,5 +123,9 @@ def _decided(obj: Mapping[str, Any]) -> bool:
     return ready.get("status") == "True" or ready.get("reason") in _NEVER
 
 
-def _no_counterpart(title: str) -> str:
-    return f"This cluster has no counterpart of {title} built in. Use a cluster made with kind: labkit up NAME --provider kind."
+def _no_counterpart(title: str, message: str) -> str:
+    said = f": {message}" if message else ""
+    return (
+        f"This cluster has no counterpart of {title} built in{said}."
+        " Take a cluster that it can be installed into: labkit up NAME --provider kind"
+    )
