@@ -62,7 +62,9 @@ class Options:
     config: str = ""  # a configuration's name or file
     retain: bool = False  # keep what a failed creation leaves, to look into it
     export_kubeconfig: bool = False  # also merge the way in into the learner's own kubeconfig
-    offline: bool = False  # give it stand-ins for the images that its nodes lack, so that nothing has to be pulled
+    offline: bool = (
+        False  # give it stand-ins for the images that its nodes lack, so that nothing has to be pulled
+    )
     wait: float | None = None  # seconds for the nodes to become ready; None: as the provider thinks right
 
     @property

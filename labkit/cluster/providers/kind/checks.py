@@ -15,12 +15,14 @@ from labkit.cluster.providers.engine import Engine
 from .config import KindConfig
 from .failures import INOTIFY, OLDER_IMAGE
 from .machine import Machine
+from .nodes import Node
 
 GB = 10**9
 # The values that kind's documentation recommends: https://kind.sigs.k8s.io/docs/user/known-issues/#pod-errors-due-to-too-many-open-files
 WATCHES, INSTANCES = 524288, 512
-# What distributions give, and with which one node comes up beside a desktop's own programs.
-WATCHES_OF_ONE, INSTANCES_OF_ONE = 65536, 128
+# Instances that a node takes, counted in /proc/*/fd with Kubernetes 1.34; and watches with which one comes up beside a desktop.
+INSTANCES_OF_PLANE, INSTANCES_OF_WORKER = 27, 14
+WATCHES_OF_ONE = 65536
 #: Bytes. An empty cluster of one node has 0.55 GB, measured; kubeadm asks for 1.7 GB, a mesh with a demo wants 4.
 LEAST_MEMORY, ENOUGH_MEMORY, A_NODE = 1 * GB, 4 * GB, 700 * 10**6
 #: Bytes. A node image unpacked has 1 GB; images of demos and meshes come on top.
@@ -106,8 +108,11 @@ def modules(machine: Machine, engine: Engine) -> Finding | None:
     )
 
 
-def inotify(machine: Machine, engine: Engine, config: KindConfig) -> Finding | None:
-    """Limits of inotify: each node takes some of them, and a node that gets none does not boot."""
+def inotify(machine: Machine, engine: Engine, config: KindConfig, there: Iterable[Node]) -> Finding | None:
+    """Limits of inotify: each node takes some of them, and a node that gets none does not boot.
+
+    `there`: the nodes of other clusters. All nodes of an engine that runs as root share one limit.
+    """
     if not engine.local:
         return None
     watches = machine.number("/proc/sys/fs/inotify/max_user_watches")
@@ -117,17 +122,25 @@ def inotify(machine: Machine, engine: Engine, config: KindConfig) -> Finding | N
     has = f"This machine gives {watches} watches and {instances} instances"
     if watches >= WATCHES and instances >= INSTANCES:
         return Finding("limits of inotify", True, f"{has}.")
-    if config.nodes == 1 and watches >= WATCHES_OF_ONE and instances >= INSTANCES_OF_ONE:
+    taken = [node for node in there if node.running]
+    workers = sum(node.role == "worker" for node in taken) + config.workers
+    planes = sum(node.role == "control-plane" for node in taken) + config.nodes - config.workers
+    needed = planes * INSTANCES_OF_PLANE + workers * INSTANCES_OF_WORKER
+    if needed > instances:
+        why = f"{has}. The {planes + workers} nodes that there would be take {needed} instances, so the last would not boot."
+        return Finding("limits of inotify", False, why, INOTIFY + "   # or end other clusters: labkit list")
+    if watches >= WATCHES_OF_ONE and needed <= instances // 2:
         return Finding(
             "limits of inotify",
             True,
-            f"{has}: enough for one node. For more it takes {WATCHES} and {INSTANCES}.",
+            f"{has}: enough for {_nodes(config)}. For more, kind asks for {WATCHES} and {INSTANCES}.",
         )
-    why = (
-        f"{has}, where kind asks for {WATCHES} and {INSTANCES}. A further node may not boot,"
-        ' and pods may fail with "too many open files".'
-    )
+    why = f'{has}, where kind asks for {WATCHES} and {INSTANCES}. Pods may fail with "too many open files".'
     return Finding("limits of inotify", False, why, INOTIFY, advice=True)
+
+
+def _nodes(config: KindConfig) -> str:
+    return f"{config.nodes} node{'s' if config.nodes > 1 else ''}"
 
 
 def memory(machine: Machine, engine: Engine, config: KindConfig) -> Finding | None:
@@ -135,7 +148,7 @@ def memory(machine: Machine, engine: Engine, config: KindConfig) -> Finding | No
     if not engine.memory:
         return None
     has = f"{engine.name} has {engine.memory / GB:.1f} GB"
-    title = f"memory for {config.nodes} node{'s' if config.nodes > 1 else ''}"
+    title = f"memory for {_nodes(config)}"
     if engine.memory < LEAST_MEMORY:
         return Finding(
             title,

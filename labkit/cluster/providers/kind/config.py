@@ -33,6 +33,7 @@ class KindConfig:
     path: Path
     text: str
     nodes: int
+    workers: int
     images: tuple[str, ...]
     own_network: bool  # kind's own CNI, so that nodes become ready by themselves
     family: str
@@ -85,6 +86,7 @@ def _read(path: Path, text: str, data: Mapping[str, Any]) -> KindConfig:
         path=path.absolute(),
         text=text,
         nodes=len(nodes),
+        workers=sum(node.get("role") == "worker" for node in nodes),
         images=tuple(str(node.get("image") or "") for node in nodes),
         own_network=not networking.get("disableDefaultCNI"),
         family=family,

@@ -84,7 +84,7 @@ SIGNATURES = (
     Signature(
         r"toomanyrequests|rate limit",
         "the registry lets nobody without an account pull more for now",
-        "docker login   # or wait an hour, or bring the image: docker load -i IMAGE.tar",
+        "docker login   # or wait an hour, or bring the image: docker load -i FILE.tar",
     ),
     Signature(
         r"no matching manifest for|exec format error|image with reference .* does not match the specified platform",
@@ -94,7 +94,7 @@ SIGNATURES = (
     Signature(
         r"x509: certificate|certificate signed by unknown authority",
         "the engine does not trust who answers in the registry's name: most often a proxy that opens TLS",
-        "let the engine trust your proxy's certificate, or bring the image: docker load -i IMAGE.tar",
+        "let the engine trust your proxy's certificate, or bring the image: docker load -i FILE.tar",
     ),
     Signature(
         r"manifest( for \S+)? (unknown|not found)|pull access denied|repository does not exist|manifest unknown",
@@ -104,7 +104,7 @@ SIGNATURES = (
     Signature(
         r"failed to pull image|no such host|i/o timeout|TLS handshake timeout|network is unreachable",
         "the node image is not on this machine, and its registry cannot be reached",
-        "docker pull IMAGE where there is a network, or bring it: docker load -i IMAGE.tar, then --image IMAGE",
+        "docker pull IMAGE where there is a network, or bring it in a file: docker load -i FILE.tar",
     ),
     Signature(
         r"OOMKilled|[Oo]ut of memory|oom-kill|exit status 137|signal: killed",

@@ -32,8 +32,8 @@ def make(where: Places, options: Options, steps: Steps) -> list[Node]:
     engine = find_engine()
     with where.changing(), terminations_interrupt():
         found = nodes.nodes(engine, where.kind_name)
-        if found and where.remembered().get("state") == "creating":
-            steps.begin("Removing what an earlier try left half made")
+        if found and where.remembered().get("state", "ready") != "ready":
+            steps.begin("Removing what an earlier try left")
             end(where, engine, found)
             found = []
         kind = binary.find_kind(steps)
@@ -106,24 +106,26 @@ def _run_kind(where: Places, engine: Engine, kind: Kind, image: str, steps: Step
     code = stream(command, engine.environment, where.log, told, in_flight=preparing)
     if code:
         with undisturbed():
-            raise _failure(where, engine, said, steps)
+            raise _failure(where, engine, image, said, steps)
 
 
-def _failure(where: Places, engine: Engine, said: Sequence[str], steps: Steps) -> ClusterError:
+def _failure(where: Places, engine: Engine, image: str, said: Sequence[str], steps: Steps) -> ClusterError:
     """What went wrong, from kind's words and the nodes' own."""
     steps.fail()
-    kept = "".join(said) + _node_logs(where, engine)
+    of_nodes = _node_logs(where, engine)
+    kept = "".join(said) + of_nodes
     with where.log.open("w", encoding="utf-8") as log:
         log.write(kept)
     found = failures.diagnose(kept)
     lines = [f"kind could not make the cluster {where.name}" + (f": {found.what}." if found.what else ".")]
     lines += [f"The line that matters: {found.line}"]
     if found.remedy:
-        lines += ["What to try:", *(f"  {line}" for line in _named(found.remedy, where).splitlines())]
-    lines += [
-        f"All that kind and the nodes said: {where.log}",
-        f"To look inside: labkit up {where.name} --provider kind --retain, then labkit logs export {where.name} FOLDER",
-    ]
+        remedy = found.remedy.replace(" NAME ", f" {where.name} ").replace(" IMAGE", f" {image or 'IMAGE'}")
+        lines += ["What to try:", *(f"  {line}" for line in remedy.splitlines())]
+    lines += [f"All that was said: {where.log}"]
+    if of_nodes:
+        again = f"labkit up {where.name} --provider kind --retain"
+        lines += [f"To look inside: {again}, then labkit logs export {where.name} FOLDER"]
     return ClusterError("\n".join(lines))
 
 
@@ -199,7 +201,3 @@ def _mark_network(where: Places, engine: Engine) -> None:
     """Remember that kind's network came with us, to take it away with our last cluster."""
     if not nodes.network_is_there(engine):
         where.network_mark.touch()
-
-
-def _named(remedy: str, where: Places) -> str:
-    return remedy.replace(" NAME ", f" {where.name} ")

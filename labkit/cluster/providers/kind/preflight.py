@@ -13,7 +13,7 @@ from labkit.cluster.errors import ClusterError
 from labkit.cluster.providers import Finding
 from labkit.cluster.providers.engine import Engine, NoEngine, described, find_engine
 
-from . import binary, checks, config, subnets
+from . import binary, checks, config, nodes, subnets
 from .binary import Kind
 from .config import KindConfig
 from .machine import Machine
@@ -98,7 +98,7 @@ def _all(
         checks.cgroups(machine, engine, images),
         checks.rootless(engine),
         checks.modules(machine, engine),
-        checks.inotify(machine, engine, chosen),
+        checks.inotify(machine, engine, chosen, nodes.nodes(engine)),
         checks.memory(machine, engine, chosen),
         checks.disk(machine, engine),
         checks.ports(machine, engine, chosen),
