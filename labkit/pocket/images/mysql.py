@@ -16,7 +16,9 @@ def _image(names: tuple[str, ...], server: str, client: str) -> Image:
             "/usr/local/bin/docker-entrypoint.sh": Program("mysqld:entrypoint"),
             f"/usr/sbin/{server}": Program("mysqld:main"),
             f"/usr/bin/{client}": Program("mysql_client:mysql"),
-            f"/usr/bin/{client}admin": Program("mysql_client:mysqladmin"),
+            f"/usr/bin/{'mysqladmin' if client == 'mysql' else 'mariadb-admin'}": Program(
+                "mysql_client:mysqladmin"
+            ),
             **(
                 {"/usr/local/bin/healthcheck.sh": Program("mysql_client:healthcheck")}
                 if client == "mariadb"

@@ -69,7 +69,18 @@ class Image:
 
 
 #: Modules of this package that each define `IMAGES: tuple[Image, ...]`.
-MODULES = ("agnhost", "pause", "toolbox", "nginx", "httpd", "wordpress", "mysql", "coredns", "redis")
+MODULES = (
+    "agnhost",
+    "pause",
+    "toolbox",
+    "nginx",
+    "httpd",
+    "wordpress",
+    "mysql",
+    "coredns",
+    "redis",
+    "certmanager",
+)
 
 _by_name: dict[str, Image] = {}
 
