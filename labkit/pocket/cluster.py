@@ -13,6 +13,8 @@ from labkit.pocket import controllers
 from labkit.pocket.api import Api, Store
 from labkit.pocket.api.server import serve
 from labkit.pocket.api.tokens import Tokens
+from labkit.pocket.components import controller as components
+from labkit.pocket.components import resource as component_resource
 from labkit.pocket.errors import StartFailed
 from labkit.pocket.node.context import NODE_ADDRESS, Context
 from labkit.pocket.node.kubelet import Kubelet, register
@@ -53,6 +55,7 @@ class PocketCluster:
         pki = Pki.load_or_create(self._places.pki)
         store = Store(self._places.state)
         api = Api(store)
+        component_resource.serve(api)
         spawner = Spawner(self._control)
         spawner.start()
         network = PodNetwork(api, node_address=NODE_ADDRESS)
@@ -80,6 +83,7 @@ class PocketCluster:
         register(context)  # before the scheduler looks for a node
         parts = [
             asyncio.create_task(controllers.run_all(api, facts), name="controllers"),
+            asyncio.create_task(components.run(api), name="components"),
             asyncio.create_task(network.run(), name="network"),
             asyncio.create_task(kubelet.run(), name="node"),
             asyncio.create_task(spawner.closed.wait(), name="zygote"),

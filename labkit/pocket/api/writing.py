@@ -79,12 +79,16 @@ class Writer:
         admission = self._admission_for(options)
         admission.check_namespace(resource, obj)
         rules.admit(admission, obj, None)
+        if resource.custom is not None:
+            resource.custom.mutate(obj, None, options.user)
         errors = names.object_meta(metadata, rules.check_name, namespaced=resource.namespaced)
         errors += rules.validate(obj)
         for warning in rules.warnings(obj, None):
             options.warn(warning)
         if errors:
             raise invalid(resource.group, resource.kind, metadata.get("name", ""), errors)
+        if resource.custom is not None:
+            resource.custom.review(obj, None)
         store = self._api.store
         while existing := store.get(bucket, metadata.get("namespace", ""), metadata["name"]):
             if not generates:
@@ -106,6 +110,8 @@ class Writer:
             options.warn(warning)
         if errors:
             raise invalid(resource.group, resource.kind, name, errors)
+        if resource.custom is not None:
+            resource.custom.review(obj, old)
         obj = ordered(track(self._api.schemas, resource, obj, old, options, subresource))
         if same_content(obj, old):
             return old

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,13 @@ from labkit.pocket.api.custom.conforming import BadMetadata, fill_in, prune
 from labkit.pocket.api.custom.definitions import condition
 from labkit.pocket.api.custom.structural import Structural, compile_schema, node_of
 from labkit.pocket.api.custom.validation import embedded_errors, list_errors, validate
-from labkit.pocket.api.errors import bad_request, forbidden
+from labkit.pocket.api.errors import bad_request, failure, forbidden
 from labkit.pocket.api.errors import invalid as invalid_object
 from labkit.pocket.api.fields import FieldError, invalid
 from labkit.pocket.api.kinds.conversion import Conversion
 from labkit.pocket.api.kinds.rules import Cluster, Rules
 from labkit.pocket.api.nodes import Node
-from labkit.pocket.api.request import Options
+from labkit.pocket.api.request import Options, User
 from labkit.pocket.api.store import clone
 from labkit.pocket.api.subresources import ScalePaths
 
@@ -40,13 +40,26 @@ class Names:
         return f"{self.group}/{self.version}"
 
 
+@dataclass(frozen=True)
+class Webhook:
+    """Admission by whoever brings a custom resource: what its admission webhooks would do on a real cluster.
+
+    `mutate` changes a new state in place, knowing who writes it; `validate` tells what is wrong with it.
+    """
+
+    name: str
+    mutate: Callable[[Obj, Obj | None, User], None] | None = None
+    validate: Callable[[Obj, Obj | None], list[FieldError]] | None = None
+
+
 class CustomKind:
     """What the API needs to know of a version of a custom resource; follows its definition through `follow`.
 
     The one object stays while the definition does, whatever changes in it.
     """
 
-    def __init__(self, crd: Obj, name: str, metadata: Node) -> None:
+    def __init__(self, crd: Obj, name: str, metadata: Node, webhooks: Mapping[str, Webhook]) -> None:
+        self._webhooks = webhooks
         self._metadata = metadata
         self._version = name
         self._known: dict[str, tuple[str, Obj]] = {}
@@ -229,6 +242,28 @@ class CustomKind:
             shown = {True: "true", False: "false"}.get(found, found) if isinstance(found, bool) else found
             values[path.lstrip(".")] = "" if shown is None else str(shown)
         return values
+
+    # Admission webhooks
+
+    @property
+    def _webhook(self) -> Webhook | None:
+        return self._webhooks.get(f"{self.names.plural}.{self.names.group}")
+
+    def mutate(self, obj: Obj, old: Obj | None, user: User) -> None:
+        """Let the webhook change a state that is about to be checked."""
+        webhook = self._webhook
+        if webhook is not None and webhook.mutate is not None:
+            webhook.mutate(obj, old, user)
+
+    def review(self, obj: Obj, old: Obj | None) -> None:
+        """Let the webhook judge a state that is right otherwise. Raises ApiError (403)."""
+        webhook = self._webhook
+        errors = webhook.validate(obj, old) if webhook is not None and webhook.validate is not None else []
+        if errors:
+            texts = [str(error) for error in errors]
+            text = texts[0] if len(texts) == 1 else "[" + ", ".join(texts) + "]"
+            assert webhook is not None
+            raise failure(403, "Forbidden", f'admission webhook "{webhook.name}" denied the request: {text}')
 
     # Versions
 

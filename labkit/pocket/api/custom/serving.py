@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from labkit.pocket.api.custom.definitions import CRDS, condition
-from labkit.pocket.api.custom.kind import CustomKind
+from labkit.pocket.api.custom.kind import CustomKind, Webhook
 from labkit.pocket.api.registry import Registry, Resource, Subresource
 from labkit.pocket.api.schema import Schemas
 from labkit.pocket.api.store import Change, Store
@@ -23,6 +23,8 @@ class CustomResources:
     def __init__(self, store: Store, registry: Registry, schemas: Schemas) -> None:
         self._registry = registry
         self._schemas = schemas
+        self.webhooks: dict[str, Webhook] = {}
+        """By qualified resource name; for whoever brings custom resources and what watches over them."""
         self._served: dict[str, dict[str, Resource]] = {}
         """By the definition's name and the version's."""
         for crd in store.list(CRDS):
@@ -50,13 +52,20 @@ class CustomResources:
                 kind = known.custom
                 kind.follow(crd)
             else:
-                kind = CustomKind(crd, version, self._schemas.node(_OBJECT_META))
+                kind = CustomKind(crd, version, self._schemas.node(_OBJECT_META), self.webhooks)
             resource = _resource(crd, version, kind)
             # Everybody who has the resource already has the same `kind`; only its names may be new.
             if known is None or known != resource or set(known.subresources) != set(resource.subresources):
                 self._registry.add(resource)
                 served[version] = resource
         self._registry.changed()
+
+    def serve(self, crd: Obj) -> None:
+        """Serve what a definition defines without there being such an object: a kind of the server's own.
+
+        `crd` is a whole CustomResourceDefinition, with the status of one that is established.
+        """
+        self._follow(crd)
 
     def _drop(self, name: str) -> None:
         for resource in self._served.pop(name, {}).values():
