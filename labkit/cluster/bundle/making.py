@@ -29,7 +29,8 @@ from labkit.cluster.tools.table import RemoteFile, Table
 from . import engineimages, wheels
 from .contents import NAME, BoxedImage, BoxedLayer, Contents, Part
 from .errors import BoxError, NoRoom
-from .wanted import Wanted, by
+from .rendering import component_images
+from .wanted import Wanted, by, once
 
 Tell = Callable[[str], None]
 
@@ -56,7 +57,7 @@ def create(recipe: Recipe, box: Path, *, progress: Tell | None = None) -> Conten
     tell = progress or (lambda _line: None)
     root = clusters_folder().parent
     table, images = read_table(), image_table.read()
-    wanted = by(root, recipe.chapters, images, recipe.components)
+    wanted = by(root, recipe.chapters, images, table, recipe.components)
     for name in recipe.tools:
         table.tool(name)
     cache = Cache.default()
@@ -167,7 +168,8 @@ def _images(
     folder = cache.root / "layers"
     with writing(cache.root):
         folder.mkdir(parents=True, exist_ok=True)
-    pairs = [(name, _digest(known, name)) for name in dict.fromkeys([*wanted.images, *recipe.images])]
+    asked = component_images(wanted, table, cache, tell)
+    pairs = [(name, _digest(known, name)) for name in once([*wanted.images, *asked, *recipe.images])]
     node = recipe.node or table.node.tagged
     node_digest = table.node.digest if node == table.node.tagged else ""
     boxed = [_boxed(loose, engine, node, node_digest, platform, folder, recipe, True, tell)]

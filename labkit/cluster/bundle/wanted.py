@@ -9,18 +9,10 @@ from pathlib import Path
 
 from labkit.cluster.images.reference import Reference, canonical
 from labkit.cluster.images.table import Table as ImageTable
+from labkit.cluster.tools import Table
 
 from .errors import BoxError
 
-# What each component is installed with: tools, and manifests of components.toml.
-COMPONENTS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "calico": (("calicoctl",), ("calico",)),
-    "cert-manager": ((), ("cert-manager",)),
-    "cilium": (("cilium",), ()),
-    "gateway-api": ((), ("gateway-api",)),
-    "istio": (("istioctl",), ("gateway-api",)),
-    "linkerd": (("linkerd",), ("gateway-api",)),
-}
 _IMAGE = re.compile(r"""(?:\bimage:[ \t]*|--image[= ])["']?([a-z0-9][\w./:@-]*)""")
 _REQUIRE = re.compile(r"""\brequire\(\s*["']([\w-]+)["']""")
 
@@ -36,7 +28,9 @@ class Wanted:
     manifests: tuple[str, ...]
 
 
-def by(root: Path, chapters: Sequence[str], table: ImageTable, components: Iterable[str] = ()) -> Wanted:
+def by(
+    root: Path, chapters: Sequence[str], table: ImageTable, known: Table, components: Iterable[str] = ()
+) -> Wanted:
     """What chapters need, given by number ("01") or name; none means all. Raises BoxError naming those there are."""
     folders = [_folder(root, chapter) for chapter in chapters] or sorted(
         path.parent for path in (root / "notebooks").glob("*/steps.yaml")
@@ -48,19 +42,21 @@ def by(root: Path, chapters: Sequence[str], table: ImageTable, components: Itera
         demos = [root / "clusters" / "demos" / demo for demo in _demos(folder)]
         users |= {folder.name, *(demo.parent.name for demo in demos)}
         for manifest in [*(demo for demo in demos if demo.is_file()), *_manifests(folder)]:
-            images |= dict.fromkeys(_images(manifest.read_text(encoding="utf-8")))
+            images |= dict.fromkeys(images_in(manifest.read_text(encoding="utf-8")))
         for text in _prose(root, folder):
             # What is talked of may be no image at all ("image: imagined"); only what the table knows is one.
-            images |= {name: None for name in _images(text) if table.find(name)}
+            images |= {name: None for name in images_in(text) if table.find(name)}
             needed |= dict.fromkeys(_REQUIRE.findall(text))
-    if unknown := [name for name in needed if name not in COMPONENTS]:
-        raise BoxError(f"There is no component {unknown[0]!r}; there are: {', '.join(COMPONENTS)}.")
+    if unknown := [name for name in needed if name not in known.components]:
+        raise BoxError(f"There is no component {unknown[0]!r}; there are: {', '.join(known.components)}.")
     users |= set(needed)
     images |= {entry.reference: None for entry in table.entries if users & set(entry.used)}
-    tools = ["kind", *(tool for name in needed for tool in COMPONENTS[name][0])]
-    manifests = [manifest for name in needed for manifest in COMPONENTS[name][1]]
+    needs = [known.components[name] for name in needed]
+    images |= {image: None for one in needs for image in one.images}
+    tools = ["kind", *(tool for one in needs for tool in one.tools)]
+    manifests = [manifest for one in needs for manifest in one.manifests]
     return Wanted(
-        tuple(folder.name for folder in folders), tuple(_once(images)), tuple(needed),
+        tuple(folder.name for folder in folders), tuple(once(images)), tuple(needed),
         tuple(dict.fromkeys(tools)), tuple(dict.fromkeys(manifests)),
     )  # fmt: skip
 
@@ -99,12 +95,13 @@ def _prose(root: Path, folder: Path) -> Iterator[str]:
             yield path.read_text(encoding="utf-8")
 
 
-def _images(text: str) -> list[str]:
+def images_in(text: str) -> list[str]:
+    """The images that a manifest, or a command in a text, names."""
     return _IMAGE.findall(text)
 
 
-def _once(images: Iterable[str]) -> Iterator[str]:
-    """Each image once, however it is spelled; a tag alone is taken, a digest in a manifest is dropped for the table's."""
+def once(images: Iterable[str]) -> Iterator[str]:
+    """Each image once, however it is spelled; a digest in a manifest is dropped for the table's."""
     seen = set()
     for image in images:
         reference = str(Reference.parse(image).tagged)

@@ -12,13 +12,14 @@ from .errors import CannotDownload, CannotKeep, ToolError, WrongChecksum
 from .fetching import fetch
 from .finding import find
 from .machine import Platform, container_platform, this_platform
-from .table import Manifests, NodeImage, RemoteFile, Table, Tool, read
+from .table import Manifests, Needs, NodeImage, RemoteFile, Table, Tool, read
 
 __all__ = [
     "Cache",
     "CannotDownload",
     "CannotKeep",
     "Manifests",
+    "Needs",
     "NodeImage",
     "Platform",
     "RemoteFile",

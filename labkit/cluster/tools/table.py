@@ -81,6 +81,16 @@ class Manifests:
 
 
 @dataclass(frozen=True, slots=True)
+class Needs:
+    """What a component needs besides a cluster. `renders`: commands (a tool of the table first) whose output names images."""
+
+    tools: tuple[str, ...] = ()
+    manifests: tuple[str, ...] = ()
+    images: tuple[str, ...] = ()
+    renders: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class NodeImage:
     """The node image of clusters made with kind."""
 
@@ -107,6 +117,7 @@ class Table:
     node: NodeImage
     tools: Mapping[str, Tool]
     manifests: Mapping[str, Manifests]
+    components: Mapping[str, Needs]
 
     def tool(self, name: str) -> Tool:
         """A tool by name. Raises ToolError naming those there are."""
@@ -142,10 +153,16 @@ def read(path: Path | None = None) -> Table:
         for name, entry in content.get("manifests", {}).items():
             where = f"manifests.{name}"
             manifests[name] = _manifests(name, entry)
+        versions = {name: one.version for name, one in tools.items()}
+        versions |= {name: found.version for name, found in manifests.items()}
+        components = {}
+        for name, entry in content.get("components", {}).items():
+            where = f"components.{name}"
+            components[name] = _needs(entry, versions)
     except (KeyError, TypeError, ValueError) as problem:
         what = f"lacks {problem}" if isinstance(problem, KeyError) else f"is wrong: {problem}"
         raise ToolError(f"{path}: [{where}] {what}") from None
-    return Table(path, node, tools, manifests)
+    return Table(path, node, tools, manifests, components)
 
 
 def _tool(name: str, entry: Mapping[str, Any]) -> Tool:
@@ -165,6 +182,18 @@ def _tool(name: str, entry: Mapping[str, Any]) -> Tool:
 def _manifests(name: str, entry: Mapping[str, Any]) -> Manifests:
     files = tuple(_file(name, entry, file, one) for file, one in entry["files"].items())
     return Manifests(name, entry["version"], files)
+
+
+def _needs(entry: Mapping[str, Any], versions: Mapping[str, str]) -> Needs:
+    needs = Needs(
+        tuple(entry.get("tools", ())), tuple(entry.get("manifests", ())),
+        tuple(image.format(**versions) for image in entry.get("images", ())),
+        tuple(tuple(command) for command in entry.get("renders", ())),
+    )  # fmt: skip
+    named = [*needs.tools, *needs.manifests, *(command[0] for command in needs.renders)]
+    if unknown := [name for name in named if name not in versions]:
+        raise ValueError(f"there is no {unknown[0]}")
+    return needs
 
 
 def _file(component: str, entry: Mapping[str, Any], file: str, one: Mapping[str, Any]) -> RemoteFile:

@@ -60,6 +60,19 @@ version = "1.21.1"
 from = "{address}/"
 [manifests.cert-manager.files]
 "cert-manager.yaml" = {{}}
+[components.cert-manager]
+manifests = ["cert-manager"]
+[components.istio]
+tools = ["istioctl"]
+renders = [["istioctl", "manifest", "generate", "-f", "{{clusters}}/istio"]]
+"""
+# Answers `version`, and `manifest generate` as long as what it is to read is there.
+ISTIOCTL = b"""#!/bin/sh
+case $1 in
+version) echo 1.31.1 ;;
+*) [ -e "$4" ] || { echo no lab.yaml here >&2; exit 1; }
+   echo 'image: "hub.example/pilot:1.31.1"' ;;
+esac
 """
 KIND = b"#!/bin/sh\necho kind v0.31.0 go1.26 linux/amd64\n"
 
@@ -88,7 +101,8 @@ def build(
     (chapter / "lesson.py").write_text(LESSON)
     (demo / "small.yaml").write_text(DEMO.format(image=image))
     served, there = upstream.add("/kind-here", kind), upstream.add("/kind-there", b"MZ")
-    istioctl = upstream.add("/istioctl-here", b"#!/bin/sh\necho 1.31.1\n")
+    istioctl = upstream.add("/istioctl-here", ISTIOCTL)
+    (root / "clusters" / "istio").mkdir()
     upstream.add("/istioctl-here.sha256", f"{istioctl.sha256}  istioctl-here\n".encode())
     upstream.add("/kubectl-here", b"#!/bin/sh\necho v1.34.3\n")
     upstream.add("/cert-manager.yaml", b"kind: List\n" * 1000)
