@@ -1,10 +1,13 @@
-"""What NetworkPolicies say: a pure engine. Objects in, decisions with reasons and truth tables out."""
+"""What NetworkPolicies and a mesh's policies say: a pure engine. Objects in, decisions with reasons and truth tables out."""
 
 from .decide import decide
 from .decision import Decision, Half, PolicyStep, RuleStep, Step, Trap, Unselected, Why
 from .difference import Change, TableDifference, difference
 from .flow import Direction, Family, Flow, Verdict
 from .labels import LabelSelector, Operator, Requirement, Selector, SelectorError
+from .mesh.decision import Layer, LayerName, MeshDecision, Reason
+from .mesh.jwtrules import Facts
+from .mesh.meshconfig import MeshConfig
 from .model import (
     ContainerPort,
     Namespace,
@@ -26,6 +29,7 @@ from .networkpolicy import (
     compile_policy,
 )
 from .profile import CILIUM, KINDNET, Profile
+from .request import HttpRequest
 from .table import Cell, PortRange, TruthTable, atomic_ports, declared_ports, truth_table
 from .world import World
 from .yamlseam import SourcedObject, SourceMap, SourceWarning, YamlError, load, load_plain
@@ -39,11 +43,17 @@ __all__ = [
     "ContainerPort",
     "Decision",
     "Direction",
+    "Facts",
     "Family",
     "Flow",
     "Half",
+    "HttpRequest",
     "IpBlock",
     "LabelSelector",
+    "Layer",
+    "LayerName",
+    "MeshConfig",
+    "MeshDecision",
     "Namespace",
     "Node",
     "ObjectKey",
@@ -56,6 +66,7 @@ __all__ = [
     "PortRange",
     "Problem",
     "Profile",
+    "Reason",
     "Requirement",
     "Rule",
     "RuleStep",

@@ -249,7 +249,7 @@ class _Parser:
             key = self._next()
         if key == _END or key in _SYMBOLS:
             raise SelectorError(f"found '{key}', expected: identifier")
-        self._check("key", key, "key")
+        self._check("key", key, "<nil>")  # upstream has no path here
         if absent:
             # Upstream reads `!a=b` as a parse error at '='; the caller reports it.
             return Requirement(key, Operator.DOES_NOT_EXIST)

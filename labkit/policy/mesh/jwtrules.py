@@ -174,15 +174,19 @@ def authenticate(rules: Sequence[JwtRule], request: HttpRequest, facts: Facts, n
     state = _Filter(facts, now)
     if len(rules) == 1:
         return state.optional(rules[0], JwtResult(request))
-    result = JwtResult(request)
+    result, told = JwtResult(request), JwtResult(request)
     for rule in rules:
         result = state.required(rule, replace(result, problem=""))
         if not result.problem:
             return result
+        told = result if result.problem not in (MISSING, UNKNOWN_ISSUER) else told
     for rule in rules:
         result = state.optional(rule, replace(result, problem=""))
         if result.problem:
             break
+    if result.problem == UNKNOWN_ISSUER and told.problem:
+        # The client is told what is wrong with its token, rather than that another rule did not want it.
+        return replace(result, problem=told.problem, rule=told.rule)
     return result
 
 
@@ -257,14 +261,13 @@ def _tokens(rule: JwtRule, request: HttpRequest) -> Iterable[_Found]:
     """extractor.cc: headers, then parameters, then cookies; within each kind by name."""
     headers, params = rule.locations()
     for name, prefix in sorted(set(headers), key=lambda item: item[0] + item[1]):
-        for key, value in request.headers:
-            if key.lower() != name:
-                continue
+        # HTTP joins what comes twice of this one header before any filter looks.
+        values = [value for key, value in request.headers if key.lower() == name]
+        for value in [",".join(values)] if name == "authorization" and values else values:
             at = value.find(prefix)
-            if at < 0:
-                continue
-            text = _token_text(value, at + len(prefix)) if prefix else value
-            yield _Found(text, lambda r, n=name: replace(r, headers=_without(r.headers, n)))  # type: ignore[misc]
+            if at >= 0:
+                text = _token_text(value, at + len(prefix)) if prefix else value
+                yield _Found(text, lambda r, n=name: replace(r, headers=_without(r.headers, n)))  # type: ignore[misc]
     query = dict(reversed(parse_qsl(request.path.partition("?")[2], keep_blank_values=True)))
     for name in sorted(set(params)):
         if name in query:
