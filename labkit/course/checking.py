@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from labkit.course.enforcement import Enforcement, Finding
 
 Say = Callable[[str], None]
-START_SECONDS = 30.0
+START_SECONDS = 60.0  # an image's pull included
 
 
 class Subject(Protocol):

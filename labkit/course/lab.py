@@ -22,7 +22,7 @@ from labkit.course.requiring import require
 from labkit.course.results import Status, StepResult
 from labkit.course.stage import Stage
 from labkit.course.steps import Kind, Step
-from labkit.course.unenforced import refusal, told, whole_message
+from labkit.course.unenforced import named, refusal, told, whole_message
 from labkit.policy import Flow, World, decide
 
 
@@ -219,10 +219,13 @@ class Lab:
 
         port: only this one. focus: only the connections of one pod. everything: all namespaces, not just this chapter's.
         """
-        world, ports = self._snapshot(everything), self._ports(port)
+        whole, ports = self._snapshot(everything=True), self._ports(port)
+        world = whole if everything else default_namespaces(whole, self.chapter.namespaces)
         if focus is not None and focus not in world.pods:
             raise LearnerError(f"There is no pod {focus}. The pods are: {words_of(world.pods)}.")
-        before, self._last_drawn = self._last_drawn, world
+        before, self._last_drawn = self._last_drawn, whole
+        if before is not None and not everything:
+            before = default_namespaces(before, self.chapter.namespaces)
         return display.graph(world, ports, previous=before, focus=focus)
 
     def table(self, *, port: int | str | None = None, probe: bool = True) -> Any:
@@ -323,7 +326,10 @@ class Lab:
 
     def _remark_on_the_network(self) -> None:
         if (finding := self._ground.unenforced) is not None:
-            display.say(f"{refusal(finding)} What follows is what it did, whatever the policies say.")
+            display.say(
+                f"{named(finding)} does not enforce NetworkPolicy; lab.network() says more."
+                " What follows is what it did, whatever the policies say."
+            )
 
     def _stage(self) -> Stage:
         return Stage(self.chapter, self.cluster, display.say)

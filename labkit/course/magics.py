@@ -6,6 +6,8 @@ import argparse
 import shlex
 from typing import Any
 
+from labkit.course import slips
+
 
 def apply_cell(line: str, cell: str, *, source: str) -> None:
     """Apply a cell's text with the options of the magic's line (`-n NAMESPACE`); a cell of comments only does nothing."""
@@ -38,3 +40,4 @@ def load(shell: Any) -> None:
         apply_cell(line, cell, source=f"cell [{shell.execution_count}]")
 
     shell.register_magic_function(apply, magic_kind="cell", magic_name="apply")
+    slips.watch(shell)

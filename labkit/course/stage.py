@@ -10,7 +10,7 @@ from labkit.course.places import manifest
 from labkit.course.steps import Chapter, Step
 from labkit.policy import yamlseam
 
-READY_SECONDS = 180  # for images that have to be pulled first, on a cluster that pulls
+READY_SECONDS = 300  # for images that have to be pulled first, on a cluster that pulls
 _GONE_SECONDS = 60.0
 
 

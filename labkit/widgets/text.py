@@ -71,9 +71,11 @@ def difference_lines(
 
 
 def change_lines(now: Matrix, before: Matrix, port: str) -> list[str]:
-    """Every flow whose verdict is not what it was."""
+    """Who is new, who is gone, and every flow whose verdict is not what it was."""
     old = before.aligned(now)
-    lines = []
+    here, there = (dict.fromkeys((*one.sources, *one.destinations)) for one in (now, before))
+    lines = [f"  {name} is new" for name in here if name not in there]
+    lines += [f"  {name} is gone" for name in there if name not in here]
     for source, destination, kind in now.flows(port):
         was = old.kind(port, source, destination)
         if was not in (kind, Kind.NONE):

@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from labkit.policy import Flow, WorldError
+from labkit.policy import Flow, ObjectKey, WorldError
 from labkit.widgets import TrafficGraph
 
 from .conftest import crowd
@@ -27,6 +27,15 @@ def test_the_text_has_every_verdict_who_is_isolated_what_changed_and_what_disagr
     assert "mail/web: isolated for egress" in text
     assert "shop/web → shop/db, port 80: was ✓ allowed, now ✗ denied" in text
     assert "audit/web → shop/web, port 80: the engine says ✓ allowed, the cluster did ✗ denied" in text
+
+
+def test_the_text_says_who_came_and_who_went_also_where_every_old_verdict_stays(world):
+    fewer = world.without(ObjectKey("Pod", "audit", "web"))
+    came = TrafficGraph(world, 80, previous=fewer).to_text()
+    assert "Changed since last time:\n  audit/web is new" in came
+    went = TrafficGraph(fewer, 80, previous=world).to_text()
+    assert "Changed since last time:\n  audit/web is gone" in went
+    assert "Changed since last time:\n  nothing" in TrafficGraph(world, 80, previous=world).to_text()
 
 
 def test_the_text_says_why_nothing_was_observed(world):
@@ -97,12 +106,10 @@ def test_an_update_lights_what_changed_and_keeps_the_view(world, open_world):
 
 
 def test_an_update_to_a_world_without_the_focused_pod_lets_go_of_it(world):
-    from labkit.policy import ObjectKey
-
     graph = TrafficGraph(world, 80, focus="shop/db")
     graph.update(world.without(ObjectKey("Pod", "shop", "db")))
     assert graph.view.focus is None
-    assert "shop/db" not in graph.to_text()
+    assert "shop/db" not in {node["id"] for node in graph.picture["nodes"]}
 
 
 def test_a_reason_names_the_policy_the_rule_and_the_line(world):
