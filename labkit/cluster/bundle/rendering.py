@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from labkit.cluster.tools import Cache, Table, fetch, find
 
 from .errors import BoxError
-from .wanted import Wanted, images_in, once
+from .wanted import Wanted, images_of, once
 
 _SECONDS = 120
 # What istioctl renders names istiod alone; the sidecar of the same release is put into pods by a template. ("auto" stands for it
@@ -28,12 +28,12 @@ def component_images(
 def _all(wanted: Wanted, table: Table, cache: Cache, tell: Callable[[str], None] | None) -> Iterator[str]:
     for name in wanted.manifests:
         for one in table.component(name).files:
-            yield from images_in(fetch(one, cache, progress=tell).read_text(encoding="utf-8"))
+            yield from images_of(fetch(one, cache, progress=tell).read_text(encoding="utf-8"), one.name)
     for name in wanted.components:
         for command in table.components[name].renders:
             if tell:
                 tell(f"asking {command[0]} for the images of {name}")
-            for image in images_in(_rendered(command, table, tell)):
+            for image in images_of(_rendered(command, table, tell), " ".join(command[:3])):
                 yield image
                 if istiod := _ISTIOD.fullmatch(image):
                     yield f"{istiod['hub']}/proxyv2:{istiod['tag']}"

@@ -42,7 +42,7 @@ def by(
         demos = [root / "clusters" / "demos" / demo for demo in _demos(folder)]
         users |= {folder.name, *(demo.parent.name for demo in demos)}
         for manifest in [*(demo for demo in demos if demo.is_file()), *_manifests(folder)]:
-            images |= dict.fromkeys(images_in(manifest.read_text(encoding="utf-8")))
+            images |= dict.fromkeys(images_of(manifest.read_text(encoding="utf-8"), str(manifest)))
         for text in _prose(root, folder):
             # What is talked of may be no image at all ("image: imagined"); only what the table knows is one.
             images |= {name: None for name in images_in(text) if table.find(name)}
@@ -95,8 +95,31 @@ def _prose(root: Path, folder: Path) -> Iterator[str]:
             yield path.read_text(encoding="utf-8")
 
 
+def images_of(manifests: str, where: str) -> Iterator[str]:
+    """The images of the containers in manifests; what only looks like one (a template in a ConfigMap, say) is none."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # a mesh renders a megabyte
+    try:
+        for document in yaml.load_all(manifests, loader):
+            yield from _containers(document)
+    except yaml.YAMLError as problem:
+        raise BoxError(f"{where} is not YAML: {problem}") from None
+
+
+def _containers(value: object) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _containers(item)
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            if key in ("containers", "initContainers") and isinstance(inner, list):
+                yield from (str(one["image"]) for one in inner if isinstance(one, dict) and one.get("image"))
+            yield from _containers(inner)
+
+
 def images_in(text: str) -> list[str]:
-    """The images that a manifest, or a command in a text, names."""
+    """The images that a text for people names, in a manifest or a command."""
     return _IMAGE.findall(text)
 
 

@@ -75,7 +75,8 @@ def test_the_images_of_a_component_are_those_of_its_manifests_and_of_what_its_in
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.upstream.add(
-        "/cert-manager.yaml", b'image: "quay.io/jetstack/cert-manager-webhook:v1.21.1"\nimage: auto\n'
+        "/cert-manager.yaml",
+        b"spec: {containers: [{image: 'quay.io/jetstack/cert-manager-webhook:v1.21.1'}]}",
     )
     wanted = by(world.root, [], table.read(), read(), ["istio"])
     assert component_images(wanted, read(), Cache.default()) == [

@@ -71,7 +71,7 @@ ISTIOCTL = b"""#!/bin/sh
 case $1 in
 version) echo 1.31.1 ;;
 *) [ -e "$4" ] || { echo no lab.yaml here >&2; exit 1; }
-   echo 'image: "hub.example/pilot:1.31.1"' ;;
+   echo '{spec: {containers: [{image: "hub.example/pilot:1.31.1"}, {image: auto}]}, data: {t: "image: busybox"}}' ;;
 esac
 """
 KIND = b"#!/bin/sh\necho kind v0.31.0 go1.26 linux/amd64\n"
