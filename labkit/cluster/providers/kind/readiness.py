@@ -44,7 +44,7 @@ def until_ready(
             _nodes(cluster, nodes, deadline, lambda _node: True)
             steps.warn(
                 "The nodes stay NotReady until a network is installed, since the configuration leaves out kind's own"
-                " (disableDefaultCNI): labkit components install calico"
+                " (disableDefaultCNI): labkit install calico"
             )
             return
         _nodes(cluster, nodes, deadline, _ready)
