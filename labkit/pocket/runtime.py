@@ -30,8 +30,8 @@ class RuntimeFailure(Exception):  # noqa: N818 - not always an error of ours: of
 class ContainerNotFound(RuntimeFailure):
     """No such running container to exec into or attach to (a kubelet's `container not found ("x")`)."""
 
-    def __init__(self, container: str) -> None:
-        super().__init__(f'container not found ("{container}")', code=404)
+    def __init__(self, container: str, message: str = "") -> None:
+        super().__init__(message or f'container not found ("{container}")', code=404)
         self.container = container
 
 

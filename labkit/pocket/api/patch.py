@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import jsonpatch
-from jsonpointer import JsonPointerException
+from jsonpointer import JsonPointer, JsonPointerException
 
 from labkit.pocket.api.errors import ApiError, bad_request, failure, invalid
 from labkit.pocket.api.fields import invalid as invalid_field
@@ -18,6 +18,7 @@ from labkit.pocket.api.request import Options
 from labkit.pocket.api.schema import complain
 from labkit.pocket.api.store import clone, encode
 from labkit.pocket.api.strategic import PatchMistake, strategic_merge
+from labkit.pocket.api.updates import kind_mismatch
 
 if TYPE_CHECKING:
     from labkit.pocket.api.api import Api
@@ -43,8 +44,9 @@ def apply_patch(node: Node | None, patch_type: str, current: Obj, body: Any) -> 
         if body is None:
             raise bad_request("Invalid JSON Patch")
         kind = {list: "array", str: "string", bool: "bool"}.get(type(body), "number")
+        prefix = "" if patch_type == STRATEGIC_PATCH else "error decoding patch: "
         raise bad_request(
-            f"error decoding patch: json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
+            f"{prefix}json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
         )
     if patch_type == MERGE_PATCH:
         merged: Obj = merge(current, body)
@@ -79,7 +81,9 @@ def _json_patch(current: Obj, body: Any) -> Obj:
             f"error decoding patch: json: cannot unmarshal {kind} into Go value of type []handlers.jsonPatchOp"
         )
     try:
-        result = jsonpatch.JsonPatch(body).apply(clone(current))
+        result = clone(current)
+        for operation in body:
+            result = jsonpatch.JsonPatch([_as_go_reads(operation, result)]).apply(result, in_place=True)
     except jsonpatch.JsonPatchTestFailed as error:
         raise _unprocessable(f"testing value failed: {error}") from None
     except (jsonpatch.JsonPatchException, JsonPointerException, TypeError, KeyError) as error:
@@ -87,6 +91,23 @@ def _json_patch(current: Obj, body: Any) -> Obj:
     if not isinstance(result, dict):
         raise bad_request("the patch leaves no object")
     return result
+
+
+def _as_go_reads(operation: Any, document: Any) -> Any:
+    """What the Go library (evanphx/json-patch) is lenient about: a path without its first slash, and a replacement of
+    a field that is not there, which adds it."""
+    if not isinstance(operation, dict):
+        return operation
+    read = {**operation}
+    for key in ("path", "from"):
+        if isinstance(read.get(key), str) and read[key] and not read[key].startswith("/"):
+            read[key] = "/" + read[key].partition("/")[2]
+    if read.get("op") == "replace" and isinstance(read.get("path"), str):
+        pointer = JsonPointer(read["path"])
+        parent, last = pointer.to_last(document)
+        if isinstance(parent, dict) and last is not None and last not in parent:
+            read["op"] = "add"
+    return read
 
 
 def _pointer_words(body: list[Any], error: Exception) -> str:
@@ -109,7 +130,14 @@ def _check_reading(
 
     A real server shows the whole patch here (or what came of it), and says what is wrong last.
     """
+    named = str(patched.get("apiVersion") or ""), str(patched.get("kind") or "")
     try:
+        if (
+            patch_type != STRATEGIC_PATCH
+            and resource.custom is None
+            and named != (resource.api_version, resource.kind)
+        ):
+            raise TypeMismatch(kind_mismatch(api.schemas, resource, *named, patched))
         _, unknown = api.schemas.read_as(resource, patched)
         problem = complain(unknown, options)
     except TypeMismatch as error:
@@ -122,14 +150,26 @@ def _check_reading(
 def _shown(resource: Resource, patched: Obj, body: Any) -> str:
     if resource.custom is not None:
         return json.dumps(patched, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
-    return encode(_resorted(patched, body))
+    return encode(_resorted(patched, _touched(body) if isinstance(body, list) else body))
 
 
 def _resorted(value: Any, patch: Any) -> Any:
-    """Maps that a merge patch touches come out sorted, others as they were (the Go library's way)."""
+    """Maps that a patch touches come out sorted, others as they were (the Go library's way)."""
     if isinstance(value, dict) and isinstance(patch, dict):
         return {key: _resorted(value[key], patch.get(key)) for key in sorted(value)}
+    if isinstance(value, list) and isinstance(patch, dict):
+        return [_resorted(item, patch.get(str(index))) for index, item in enumerate(value)]
     return value
+
+
+def _touched(operations: list[Any]) -> Obj:
+    """The maps and lists that a JSON patch goes through, as a tree."""
+    tree: Obj = {}
+    for operation in operations:
+        here = tree
+        for part in str(operation.get("path", "")).split("/")[1:-1]:
+            here = here.setdefault(part.replace("~1", "/").replace("~0", "~"), {})
+    return tree
 
 
 def go_text(value: Any) -> str:

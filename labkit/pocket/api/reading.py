@@ -169,7 +169,7 @@ class Reader:
                 raise self._mismatch(value, "string", owner, json_path)
             if value and not _TIME.fullmatch(value):
                 raise TypeMismatch(
-                    f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00": cannot parse "{value}" as "2006"'
+                    f'parsing time "{value}" as "2006-01-02T15:04:05Z07:00": {_bad_time(value)}'
                 )
         elif shape == "bytes":
             if not isinstance(value, str):
@@ -195,6 +195,23 @@ class Reader:
             value,
             wanted,
         )
+
+
+_LAYOUT = (
+    ("2006", r"\d{4}"), ("-", "-"), ("01", r"\d\d"), ("-", "-"), ("02", r"\d\d"), ("T", "T"), ("15", r"\d\d"),
+    (":", ":"), ("04", r"\d\d"), (":", ":"), ("05", r"\d\d(\.\d+)?"), ("Z07:00", r"Z|[+-]\d\d:\d\d"),
+)  # fmt: skip
+
+
+def _bad_time(text: str) -> str:
+    """Where Go's time.Parse gives up: what is left, and the part of the layout that it is not."""
+    at = 0
+    for part, pattern in _LAYOUT:
+        found = re.compile(pattern).match(text, at)
+        if found is None:
+            return f'cannot parse "{text[at:]}" as "{part}"'
+        at = found.end()
+    return f'extra text: "{text[at:]}"'
 
 
 def _zero(node: Node) -> Any:

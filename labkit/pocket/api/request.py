@@ -24,7 +24,8 @@ class Options:
 
     `manager` is the field manager for managedFields; without one, ownership is not recorded (the cluster's own
     parts). `applied` says that server-side apply has written managedFields already. `validation` is
-    fieldValidation: Strict, Warn or Ignore. `warnings` collects sentences for the client.
+    fieldValidation: Strict, Warn or Ignore. `warnings` collects sentences for the client. `complaints` are what
+    a strict reader has already said about the body: fields that stand twice.
     """
 
     user: User = SYSTEM
@@ -33,6 +34,7 @@ class Options:
     applied: bool = False
     validation: str = "Ignore"
     warnings: list[str] = field(default_factory=list)
+    complaints: list[str] = field(default_factory=list)
 
     def warn(self, text: str) -> None:
         """Add a sentence for the client, once."""

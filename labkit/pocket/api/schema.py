@@ -174,13 +174,12 @@ class Schemas:
 
 def complain(unknown: Sequence[str], options: Options) -> str:
     """What fieldValidation makes of unknown fields: an error's text (Strict), warnings (Warn) or nothing."""
-    if not unknown:
-        return ""
-    if options.validation == "Strict":
-        return "strict decoding error: " + ", ".join(f'unknown field "{path}"' for path in unknown)
+    complaints = options.complaints + [f'unknown field "{path}"' for path in unknown]
+    if options.validation == "Strict" and complaints:
+        return "strict decoding error: " + ", ".join(complaints)
     if options.validation == "Warn":
-        for path in unknown:
-            options.warn(f'unknown field "{path}"')
+        for complaint in complaints:
+            options.warn(complaint)
     return ""
 
 

@@ -87,8 +87,9 @@ def _read(api: Api, resource: Resource, name: str, namespace: str | None, body: 
             f"invalid object type: {body['apiVersion']}, Kind={body['kind']} "
             f"(expected {resource.api_version}, Kind={resource.kind})"
         )
-    if resource.custom is not None:
-        check_typed(resource, resource.custom.node, name, body)
+    node = api.schemas.of(resource)
+    if node is not None:
+        check_typed(resource, node, name, body)
     config = api.schemas.decode_as(resource, body, options)
     metadata = config.setdefault("metadata", {})
     if metadata.get("managedFields"):

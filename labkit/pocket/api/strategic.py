@@ -72,8 +72,8 @@ def _merge_map(node: Node | None, current: Obj, patch: Obj) -> Obj | None:
             if name not in patch and isinstance(result.get(name), list):
                 # Only the order is given: sort what is there.
                 child = _child(node, name)
-                if child is not None:
-                    result[name] = _ordered(result[name], order, child.merge_key)
+                if child is not None and isinstance(order, list):
+                    result[name] = _ordered(result[name], order, child.merge_key, result[name])
     return result
 
 
@@ -98,7 +98,7 @@ def _merge_list(node: Node, current: list[Any], patch: list[Any], order: Any) ->
         if any(isinstance(item, dict) for item in patch):
             raise PatchMistake("list of maps and primitives mixed, or no merge key")
         merged = list(dict.fromkeys([*current, *patch]))
-        return _ordered(merged, order, "")
+        return _ordered(merged, order if isinstance(order, list) else patch, "", current)
     replace = any(item.get(DIRECTIVE) == "replace" for item in patch)
     result = [] if replace else list(current)
     changes = []
@@ -128,31 +128,31 @@ def _merge_list(node: Node, current: list[Any], patch: list[Any], order: Any) ->
             merged_item = _merge_map(node.item, result[at], item)
             if merged_item is not None:
                 result[at] = merged_item
-    return _ordered(result, order, key)
+    return _ordered(result, order if isinstance(order, list) else changes, key, current)
 
 
-def _ordered(items: list[Any], order: Any, key: str) -> list[Any]:
-    """Sort by $setElementOrder; items that it does not name keep their place among the others."""
+def _ordered(items: list[Any], order: list[Any], key: str, before: list[Any]) -> list[Any]:
+    """Items that the patch names, in its order; the server's own keep their place among those that were there before.
+
+    So a new item comes before what only the server has: upstream's normalizeElementOrder and mergeSortedSlice.
+    """
 
     def identity(item: Any) -> Any:
-        return item.get(key) if key and isinstance(item, dict) else item
+        return _hashable(item.get(key) if key and isinstance(item, dict) else item)
 
-    if not isinstance(order, list):
-        return items
-    rank = {_hashable(identity(item)): index for index, item in enumerate(order)}
-    listed = sorted(
-        (item for item in items if _hashable(identity(item)) in rank),
-        key=lambda item: rank[_hashable(identity(item))],
-    )
-    others = [(index, item) for index, item in enumerate(items) if _hashable(identity(item)) not in rank]
-    # Server-only items are merged in by their old position, as upstream's mergeSortedSlice does.
+    rank: dict[Any, int] = {}
+    for item in order:
+        rank.setdefault(identity(item), len(rank))
+    place = {identity(item): index for index, item in enumerate(before)}
+    named = sorted((item for item in items if identity(item) in rank), key=lambda item: rank[identity(item)])
+    others = [item for item in items if identity(item) not in rank]
     result: list[Any] = []
-    position = {id(item): index for index, item in enumerate(items)}
-    for item in listed:
-        while others and others[0][0] < position[id(item)]:
-            result.append(others.pop(0)[1])
+    for item in named:
+        at = place.get(identity(item))
+        while others and at is not None and place.get(identity(others[0]), at) < at:
+            result.append(others.pop(0))
         result.append(item)
-    return result + [item for _, item in others]
+    return result + others
 
 
 def _hashable(value: Any) -> Any:

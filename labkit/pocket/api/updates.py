@@ -11,7 +11,7 @@ from typing import Any
 from labkit.pocket.api import names
 from labkit.pocket.api.errors import bad_request, conflict
 from labkit.pocket.api.errors import invalid as invalid_object
-from labkit.pocket.api.fields import IMMUTABLE, FieldError, forbidden, invalid
+from labkit.pocket.api.fields import IMMUTABLE, FieldError, forbidden, invalid, quoted
 from labkit.pocket.api.kinds.rules import Cluster, Rules
 from labkit.pocket.api.reading import TypeMismatch
 from labkit.pocket.api.registry import Resource
@@ -41,18 +41,25 @@ def check_kind(schemas: Schemas, resource: Resource, obj: Obj) -> None:
         return
     if (api_version, kind) == (resource.api_version, resource.kind):
         return
-    version = str(api_version).rpartition("/")[2]
-    group = str(api_version).rpartition("/")[0]
+    version = quoted(str(api_version).rpartition("/")[2])
+    why = kind_mismatch(schemas, resource, str(api_version), kind, obj)
+    raise bad_request(f"{kind} in version {version} cannot be handled as a {resource.kind}: {why}")
+
+
+def kind_mismatch(schemas: Schemas, resource: Resource, api_version: str, kind: str, obj: Obj) -> str:
+    """Why an object that says it is of another kind is none of the resource's."""
+    group, _, version = api_version.rpartition("/")
     if schemas.kind(group, version, kind) is None:
-        why = f'no kind "{kind}" is registered for version "{api_version}" in scheme "pkg/runtime/scheme.go:110"'
-    else:
-        # It is read as what it says it is first, and what is wrong with that is said first.
-        try:
-            schemas.read(group, version, kind, obj)
-            why = f"converting (v1.{kind}) to (core.{resource.kind}): unknown conversion"
-        except TypeMismatch as error:
-            why = str(error)
-    raise bad_request(f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {why}')
+        return (
+            f"no kind {quoted(kind)} is registered for version {quoted(api_version)} "
+            'in scheme "pkg/runtime/scheme.go:110"'
+        )
+    # It is read as what it says it is first, and what is wrong with that is said first.
+    try:
+        schemas.read(group, version, kind, obj)
+    except TypeMismatch as error:
+        return str(error)
+    return f"converting (v1.{kind}) to (core.{resource.kind}): unknown conversion"
 
 
 def check_identity(resource: Resource, rules: Rules, obj: Obj, old: Obj, options: Options) -> None:
@@ -108,7 +115,7 @@ def merged(
     rules.admit(cluster, obj, old)
     errors += names.object_meta(metadata, rules.check_name, namespaced=resource.namespaced)
     errors += _new_finalizers(metadata, before)
-    errors += rules.validate(obj) + rules.validate_update(obj, old)
+    errors += rules.validate_update(obj, old) + rules.validate(obj)
     return obj, errors
 
 
@@ -145,7 +152,7 @@ def _part(
             del new[first]
     if "spec" in new:
         rules.default(new)
-        return new, rules.validate(new)
+        return new, rules.validate(new) + rules.validate_part(new, old)
     return new, []
 
 

@@ -83,10 +83,10 @@ class Writer:
             resource.custom.mutate(obj, None, options.user)
         errors = names.object_meta(metadata, rules.check_name, namespaced=resource.namespaced)
         errors += rules.validate(obj)
-        for warning in rules.warnings(obj, None):
-            options.warn(warning)
         if errors:
             raise invalid(resource.group, resource.kind, metadata.get("name", ""), errors)
+        for warning in rules.warnings(obj, None):
+            options.warn(warning)
         if resource.custom is not None:
             resource.custom.review(obj, None)
         store = self._api.store
@@ -106,10 +106,10 @@ class Writer:
         namespace, name = old["metadata"].get("namespace", ""), old["metadata"]["name"]
         updates.check_identity(resource, rules, obj, old, options)
         obj, errors = updates.merged(resource, rules, self._admission_for(options), obj, old, subresource)
-        for warning in rules.warnings(obj, old):
-            options.warn(warning)
         if errors:
             raise invalid(resource.group, resource.kind, name, errors)
+        for warning in rules.warnings(obj, old):
+            options.warn(warning)
         if resource.custom is not None:
             resource.custom.review(obj, old)
         obj = ordered(track(self._api.schemas, resource, obj, old, options, subresource))

@@ -42,7 +42,10 @@ _CREATE_FAILED = (
 
 
 class Container:
-    """A container's life across its restarts. `changed` is called whenever its record is."""
+    """A container's life across its restarts. `changed` is called whenever its record is.
+
+    `other` finds the pod's other containers, for an ephemeral one that targets one of them.
+    """
 
     def __init__(
         self,
@@ -52,7 +55,9 @@ class Container:
         record: ContainerRecord,
         place: Place,
         changed: Callable[[], None],
+        other: Callable[[str], Container | None] = lambda _: None,
     ) -> None:
+        self._other = other
         self.context = context
         self._pod = pod
         self.spec = spec
@@ -98,6 +103,8 @@ class Container:
             self.changed()
 
     def _again(self) -> bool:
+        if self.record.ephemeral:
+            return False
         policy = "Always" if self.record.sidecar else self.pod["spec"].get("restartPolicy", "Always")
         if self.record.init and not self.record.sidecar:
             # An init container that has succeeded is done; one that failed is tried again unless Never.
@@ -150,7 +157,7 @@ class Container:
         began = now()
         try:
             process = await self.context.spawner.container(
-                self.pod["metadata"]["uid"], spec, stdin=bool(self.spec.get("stdin"))
+                self.pod["metadata"]["uid"], spec, stdin=bool(self.spec.get("stdin")), beside=self._target()
             )
         except StartError as problem:
             message = _CREATE_FAILED + f"{problem}: unknown"
@@ -208,6 +215,16 @@ class Container:
                     self.event("Warning", "Failed", f"Error: {problem}")
                     self._wait_state("CreateContainerConfigError", told)
             await asyncio.sleep(_CONFIG_RETRY)
+
+    def _target(self) -> Process | None:
+        """The process whose PID namespace an ephemeral container shares. Raises StartError when it does not run."""
+        name = self.spec.get("targetContainerName")
+        if not name:
+            return None
+        other = self._other(name)
+        if other is None or other.process is None or other.process.ended:
+            raise StartError(f"unable to find target container {name}")
+        return other.process
 
     def _last_words(self, code: int) -> str:
         log_path = self.log.path if self.log is not None else None

@@ -71,10 +71,9 @@ class Context:
             "resourceVersion": meta.get("resourceVersion", ""),
         }
         if container:
-            init = any(c["name"] == container for c in pod["spec"].get("initContainers") or ())
-            about["fieldPath"] = _ABOUT_CONTAINER.format(
-                list="initContainers" if init else "containers", name=container
-            )
+            lists = ("initContainers", "ephemeralContainers")
+            found = [of for of in lists if any(c["name"] == container for c in pod["spec"].get(of) or ())]
+            about["fieldPath"] = _ABOUT_CONTAINER.format(list=(*found, "containers")[0], name=container)
         try:
             self.api.record_event(about, kind, reason, message, "kubelet")
         except ApiError as problem:

@@ -12,8 +12,9 @@ from labkit.pocket.node import podstatus
 from labkit.pocket.node.container import Container
 from labkit.pocket.node.containerspec import Place
 from labkit.pocket.node.context import Context
-from labkit.pocket.node.podrecords import records
+from labkit.pocket.node.podrecords import ephemeral_records, records
 from labkit.pocket.node.podsandbox import PodSandbox
+from labkit.pocket.node.podstatus import ContainerRecord
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,9 @@ class PodLife:
         self.containers: dict[str, Container] = {}
         self._records = records(pod)
         self._by_name = {record.name: record for record in self._records}
+        self._ephemeral = {record.name: record for record in ephemeral_records(pod)}
+        self._visits: dict[str, asyncio.Task[None]] = {}  # of ephemeral containers
+        self._place: Place | None = None
         self.sandbox = PodSandbox(context, pod)
         self._dirty = False
         self._gone = False  # from the API, without us
@@ -48,6 +52,7 @@ class PodLife:
         """The Pod object has changed."""
         before = _grace(self.pod)
         self.pod = pod
+        self._begin_visits()
         if pod["metadata"].get("deletionTimestamp"):
             self._stop.set()
             if before is not None and (_grace(pod) or 0) < before:
@@ -94,7 +99,9 @@ class PodLife:
         place = await self.sandbox.make()
         self.address = self.sandbox.address
         self._ready_for_containers = True
+        self._place = place
         self.changed()
+        self._begin_visits()
         sidecars = await self._run_init_containers(place)
         if sidecars is None:
             main: list[asyncio.Task[None]] = []
@@ -111,8 +118,10 @@ class PodLife:
                     await container.stop(_default_grace(self.pod))
             await _all(sidecars or [])
         finally:
-            for task in (*main, *(sidecars or [])):
+            for task in (*main, *(sidecars or []), *self._visits.values()):
                 task.cancel()
+            await asyncio.gather(*self._visits.values(), return_exceptions=True)
+            self._place = None
         self.over = True
         self._ready_for_containers = False
         if not self._stop.is_set():  # else `run` does it, which nothing cancels
@@ -137,9 +146,25 @@ class PodLife:
                 return None
         return None if self._stop.is_set() else sidecars
 
+    def _begin_visits(self) -> None:
+        """Start the ephemeral containers that have come since the last look."""
+        if self._place is None or self._stop.is_set():
+            return
+        for spec in self.pod["spec"].get("ephemeralContainers") or []:
+            name = spec["name"]
+            record = self._ephemeral.setdefault(
+                name, ContainerRecord(name, spec.get("image", ""), ephemeral=True)
+            )
+            if name not in self._visits and not record.finished:
+                container = self._container(spec, self._place)
+                self._visits[name] = asyncio.create_task(container.run(), name=f"{self.key} {name}")
+                self.changed()
+
     def _container(self, spec: Obj, place: Place) -> Container:
-        record = self._by_name[spec["name"]]
-        container = Container(self.context, lambda: self.pod, spec, record, place, self.changed)
+        record = self._by_name.get(spec["name"]) or self._ephemeral[spec["name"]]
+        container = Container(
+            self.context, lambda: self.pod, spec, record, place, self.changed, self.containers.get
+        )
         self.containers[container.name] = container
         return container
 
@@ -228,6 +253,10 @@ class PodLife:
             found = [record.status() for record in self._records if record.init == init]
             if found:
                 status[field] = found
+        visitors = [one["name"] for one in pod["spec"].get("ephemeralContainers") or []]
+        visiting = [self._ephemeral[name].status() for name in visitors if name in self._ephemeral]
+        if visiting:
+            status["ephemeralContainerStatuses"] = visiting
         return pod
 
     def _records_began(self) -> bool:

@@ -11,6 +11,18 @@ from labkit.pocket.node.podstatus import ContainerRecord
 _REBOOT_EXIT_CODE = 255  # what containerd reports for a container it finds dead after a reboot
 
 
+def ephemeral_records(pod: Mapping[str, Any]) -> list[ContainerRecord]:
+    """The records of a pod's ephemeral containers; after a reboot they do not start again."""
+    known = {s["name"]: s for s in pod.get("status", {}).get("ephemeralContainerStatuses") or []}
+    found = []
+    for container in pod["spec"].get("ephemeralContainers") or []:
+        record = ContainerRecord(container["name"], container.get("image", ""), ephemeral=True)
+        if record.name in known:
+            _remember(record, known[record.name], "Never")
+        found.append(record)
+    return found
+
+
 def records(pod: Mapping[str, Any]) -> list[ContainerRecord]:
     """The containers' records: new, or as a node finds them after a reboot."""
     spec, status = pod["spec"], pod.get("status", {})

@@ -32,6 +32,7 @@ class ContainerRecord:
     image: str
     init: bool = False
     sidecar: bool = False  # an init container with restartPolicy Always
+    ephemeral: bool = False  # added to the running pod: it counts for nothing but its own status
     state: State = field(default_factory=lambda: waiting("ContainerCreating"))
     last_state: State = field(default_factory=dict)
     restarts: int = 0
@@ -59,12 +60,12 @@ class ContainerRecord:
             "name": self.name,
             "state": self.state,
             "lastState": self.last_state,
-            "ready": ready,
+            "ready": ready and not self.ephemeral,
             "restartCount": self.restarts,
             "image": self.image,
             "imageID": self.image_id,
             **({"containerID": self.container_id} if self.container_id else {}),
-            "started": self.started,
+            **({} if self.ephemeral else {"started": self.started}),
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import socket
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -47,8 +48,8 @@ class NodeRuntime:
             process = await target.exec(command, stdin=stdin, tty=tty)
         except (StartError, ZygoteGone) as problem:
             raise RuntimeFailure(
-                "failed to exec in container: failed to start exec: OCI runtime exec failed: exec failed: unable to start "
-                f"container process: {problem}: unknown"
+                f'failed to exec in container: failed to start exec "{secrets.token_hex(32)}": OCI runtime exec failed: '
+                f"exec failed: unable to start container process: {problem}: unknown"
             ) from None
         if process is None:
             raise ContainerNotFound(container)
@@ -73,7 +74,12 @@ class NodeRuntime:
         ended = found.record.state.get("terminated") if found is not None else None
         if ended and recent:
             return EndedProcess(int(ended.get("exitCode", 0)), missed)
-        target = self._running(namespace, pod, container)
+        try:
+            target = self._running(namespace, pod, container)
+        except ContainerNotFound:
+            raise ContainerNotFound(
+                container, f"container {container} not found in pod {pod}_{namespace}"
+            ) from None
         session = target.attach(stdin=stdin and bool(target.spec.get("stdin")), missed=missed)
         if session is None:
             raise ContainerNotFound(container)

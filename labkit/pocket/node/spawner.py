@@ -53,9 +53,17 @@ class Spawner:
         """Let a pod's namespaces go."""
         await self._ask({"op": "drop", "sandbox": key})
 
-    async def container(self, key: str, spec: ProcessSpec, *, stdin: bool = False) -> Process:
-        """Start a container in the sandbox `key`. Returns when its program runs; raises StartError."""
-        return await self._start({"op": "container", "sandbox": key}, spec, stdin)
+    async def container(
+        self, key: str, spec: ProcessSpec, *, stdin: bool = False, beside: Process | None = None
+    ) -> Process:
+        """Start a container in the sandbox `key`. Returns when its program runs; raises StartError.
+
+        `beside`: the container whose processes it shall see, and with which it ends.
+        """
+        request: dict[str, Any] = {"op": "container", "sandbox": key}
+        if beside is not None:
+            request["beside"] = beside.pid
+        return await self._start(request, spec, stdin)
 
     async def exec(self, container: Process, spec: ProcessSpec, *, stdin: bool = False) -> Process:
         """Start another process in a running container. Raises StartError."""

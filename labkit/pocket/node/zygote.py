@@ -198,7 +198,10 @@ class Zygote:
     def _container(self, request: dict[str, Any], fds: list[int]) -> tuple[dict[str, Any], list[int]]:
         """Start a container: the spec, stdin, stdout, stderr, report (without the middle three with a terminal)."""
         sandbox = self.sandboxes[request["sandbox"]]
-        linux.unshare(linux.CLONE_NEWPID)  # the next child is the first process of a new PID namespace
+        if "beside" in request:  # an ephemeral container that shall see another one's processes
+            linux.setns(self.children[request["beside"]], linux.CLONE_NEWPID)
+        else:
+            linux.unshare(linux.CLONE_NEWPID)  # the next child is the first process of a new PID namespace
         try:
             return self._fork(lambda: self._begin_container(sandbox, fds))
         finally:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.parity.asked import Asked
-from tests.parity.parts import calls, manifests, objects, states, streams, tables
+from tests.parity.parts import calls, generated, manifests, objects, states, streams, tables
 
 PARTS: dict[str, Callable[[Asked], dict[str, Any]]] = {
-    module.NAME: module.ask for module in (calls, manifests, objects, states, streams, tables)
+    module.NAME: module.ask for module in (calls, manifests, generated, objects, states, streams, tables)
 }
 """Name -> ask."""
 

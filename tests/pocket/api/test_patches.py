@@ -77,9 +77,9 @@ def test_only_retained_keys_stay() -> None:
 def test_primitive_lists_with_merge_strategy_are_sets() -> None:
     current = {"metadata": {"finalizers": ["a/a", "b/b"]}}
     assert strategic(current, {"metadata": {"finalizers": ["c/c"]}})["metadata"]["finalizers"] == [
+        "c/c",
         "a/a",
         "b/b",
-        "c/c",
     ]
     gone = {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a/a"]}}
     assert strategic(current, gone)["metadata"]["finalizers"] == ["b/b"]

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from labkit.pocket.api.errors import ApiError, bad_request, failure, unsupported_media_type
-from labkit.pocket.api.http import protobuf
+from labkit.pocket.api.http import protobuf, yamlbody
 from labkit.pocket.api.registry import Resource
 from labkit.pocket.api.request import Options
 
@@ -31,8 +31,16 @@ async def read_object(request: web.Request, resource: Resource, kind: str, optio
         raise unsupported_media_type(READABLE)
     text = await request.read()
     repeated: list[str] = []
+    complaints: list[str] = []
     try:
-        value = _parsed(text, media, repeated)
+        if media == "application/yaml":
+            value, complaints = yamlbody.read(text)
+        else:
+            value = _parsed(text, media, repeated)
+    except yamlbody.NotYaml as error:
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {kind}): {error} ({_excerpt(text)})"
+        ) from None
     except (ValueError, RecursionError) as error:
         raise bad_request(
             f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; "
@@ -45,23 +53,23 @@ async def read_object(request: web.Request, resource: Resource, kind: str, optio
             f'{{ APIVersion string "json:\\"apiVersion,omitempty\\""; Kind string "json:\\"kind,omitempty\\"" }} '
             f"({_excerpt(text)})"
         )
+    wrong = next(
+        (k for k in value if k in ("apiVersion", "kind") and not isinstance(value[k], str | None)), ""
+    )
+    if wrong:
+        raise bad_request(
+            f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; json parse "
+            f"error: json: cannot unmarshal {_json_kind(value[wrong])} into Go struct field .{wrong} of type string "
+            f"({_excerpt(text)})"
+        )
     if resource.custom is not None and kind == resource.kind and not value.get("kind"):
         shown = text.decode(errors="replace")
         raise bad_request(
             f"the object provided is unrecognized (must be of type {kind}): Object 'Kind' is missing in "
             f"'{shown}' ({shown if len(shown) <= 30 else shown[:30] + ' ...'})"
         )
-    if repeated:
-        repeated = sorted(_places(value, ""))
-        complaints = ", ".join(f'duplicate field "{name}"' for name in repeated)
-        if options.validation == "Strict":
-            raise bad_request(
-                f'{kind} in version "{resource.version}" cannot be handled as a {kind}: '
-                f"strict decoding error: {complaints}"
-            )
-        if options.validation == "Warn":
-            for name in repeated:
-                options.warn(f'duplicate field "{name}"')
+    complaints += [f'duplicate field "{name}"' for name in sorted(_places(value, ""))] if repeated else []
+    options.complaints = complaints
     return value
 
 
@@ -69,7 +77,7 @@ def _parsed(text: bytes, media: str, repeated: list[str]) -> Any:
     if media == protobuf.MEDIA_TYPE:
         return _decoder.decode(text)
     if media == "application/yaml":
-        return _from_yaml(text)
+        return yamlbody.read(text)[0]
     return json.loads(text, object_pairs_hook=_pairs(repeated))
 
 
@@ -91,22 +99,12 @@ async def read_patch(request: web.Request, media: str) -> Any:
     """A patch: JSON, or YAML for server-side apply. Raises ApiError (400)."""
     text = await request.read()
     try:
-        return _from_yaml(text) if media == "application/apply-patch+yaml" else json.loads(text)
+        return yamlbody.read(text)[0] if media == "application/apply-patch+yaml" else json.loads(text)
     except ValueError as error:
         if media == "application/apply-patch+yaml":
             raise bad_request(f"error decoding YAML: {error}") from None
-        raise bad_request(f"error decoding patch: {_go_words(text, error)}") from None
-
-
-def _from_yaml(text: bytes) -> Any:
-    import yaml  # seldom asked for
-
-    if text[:1] in (b"{", b"["):
-        return json.loads(text)
-    try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from None
+        prefix = "" if media == "application/strategic-merge-patch+json" else "error decoding patch: "
+        raise bad_request(f"{prefix}{_go_words(text, error)}") from None
 
 
 def _pairs(repeated: list[str]) -> Any:
@@ -141,21 +139,31 @@ def _places(value: Any, path: str) -> Iterator[str]:
             yield from _places(item, f"{path.removesuffix('.')}[{index}].")
 
 
+_EXPECTED = {
+    "Expecting property name enclosed in double quotes": "looking for beginning of object key string",
+    "Illegal trailing comma before end of object": "looking for beginning of object key string",
+    "Expecting ':' delimiter": "after object key",
+    "Extra data": "after top-level value",
+    "Invalid control character at": "in string literal",
+}
+
+
 def _go_words(text: bytes, error: Exception) -> str:
     """encoding/json's sentence for a text that is not JSON."""
     if isinstance(error, json.JSONDecodeError):
         stripped = error.doc.rstrip()
         if error.pos >= len(stripped):
             return "unexpected end of JSON input"
-        return f"invalid character {error.doc[error.pos]!r} looking for beginning of value"
+        found = error.doc[error.pos]
+        shown = {"'": "'\\''", '"': "'\"'"}.get(found) or f"'{json.dumps(found, ensure_ascii=False)[1:-1]}'"
+        return f"invalid character {shown} {_EXPECTED.get(error.msg, 'looking for beginning of value')}"
     return str(error) or f"{len(text)} bytes that are not JSON"
 
 
 def _excerpt(text: bytes) -> str:
     # A real server shows what does not begin like an object as hexadecimal digits.
-    if text[:1] not in (b"{", b""):
-        return text.hex()[:2048]
-    return text.decode(errors="replace")[:1024] or "<empty>"
+    begin = text[:30].decode(errors="replace") if text[:1] == b"{" else text[:30].hex()
+    return begin + (" ..." if len(text) > 30 else "") or "<empty>"
 
 
 def _json_kind(value: Any) -> str:
@@ -163,7 +171,7 @@ def _json_kind(value: Any) -> str:
         return "bool"
     if isinstance(value, list):
         return "array"
-    return {str: "string", int: "number", float: "number"}.get(type(value), "null")
+    return {str: "string", int: "number", float: "number", dict: "object"}.get(type(value), "null")
 
 
 def request_too_large() -> ApiError:

@@ -19,7 +19,7 @@ from labkit.pocket.api.errors import (
 )
 from labkit.pocket.api.http import bodies, query
 from labkit.pocket.api.http.lists import Lists
-from labkit.pocket.api.http.output import Form, add_warnings, negotiate, respond
+from labkit.pocket.api.http.output import Form, add_warnings, negotiate, refuse, respond
 from labkit.pocket.api.http.paths import Target
 from labkit.pocket.api.http.reviews import REVIEWS, token_request
 from labkit.pocket.api.http.watching import watch
@@ -43,6 +43,9 @@ _VERBS = {
 }
 
 
+_DEPRECATED = {"endpoints": "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
+
+
 class Resources:
     """The handlers for everything under /api/... and /apis/... that names a resource."""
 
@@ -59,9 +62,17 @@ class Resources:
             raise no_such_resource()
         if not resource.namespaced and target.namespace:
             raise no_such_resource()
-        response = await self._handle(request, target, resource, user)
-        if resource.custom is not None and resource.custom.warning and not response.prepared:
-            add_warnings(response, [resource.custom.warning])
+        warning = (
+            resource.custom.warning if resource.custom is not None else _DEPRECATED.get(resource.qualified)
+        )
+        try:
+            response = await self._handle(request, target, resource, user)
+        except ApiError as error:
+            if not warning:
+                raise
+            return refuse(error, [warning, *query.warnings_so_far()])
+        if warning and not response.prepared:
+            add_warnings(response, [warning])
         return response
 
     async def _handle(

@@ -24,7 +24,6 @@ Obj = dict[str, Any]
 
 ADDRESS_TYPES = ("FQDN", "IPv4", "IPv6")
 MAX_ENDPOINTS = 1000
-_DEPRECATED = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
 
 
 def _default_endpoints(endpoints: Obj) -> None:
@@ -173,13 +172,7 @@ def _some(items: list[str]) -> str:
     return f"{text} + {len(items) - 3} more..." if len(items) > 3 else text
 
 
-def _warn_endpoints(_endpoints: Obj, _old: Obj | None) -> list[str]:
-    return [_DEPRECATED]
-
-
-ENDPOINTS = Rules(
-    default=_default_endpoints, validate=_validate_endpoints, row=_endpoints_row, warnings=_warn_endpoints
-)
+ENDPOINTS = Rules(default=_default_endpoints, validate=_validate_endpoints, row=_endpoints_row)
 ENDPOINT_SLICE = Rules(
     default=_default_slice,
     validate=_validate_slice,

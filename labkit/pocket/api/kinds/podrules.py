@@ -12,6 +12,7 @@ from labkit.pocket.api.fields import (
     duplicate,
     forbidden,
     invalid,
+    not_found,
     not_supported,
     required,
 )
@@ -20,6 +21,43 @@ from labkit.pocket.api.kinds.poddefaults import PROBES
 from labkit.pocket.api.kinds.selectorrules import label_selector
 
 Obj = dict[str, Any]
+
+
+_NOT_EPHEMERAL = (
+    "ports",
+    "livenessProbe",
+    "readinessProbe",
+    "startupProbe",
+    "lifecycle",
+    "resources",
+    "resizePolicy",
+)
+
+
+def _ephemeral(container: Obj, field: str, targets: Sequence[Any]) -> list[FieldError]:
+    """What an ephemeral container may not have (validateEphemeralContainers)."""
+    errors = [
+        forbidden(f"{field}.{name}", "cannot be set for an Ephemeral Container")
+        for name in _NOT_EPHEMERAL
+        if container.get(name)
+    ]
+    target = container.get("targetContainerName")
+    if target and target not in targets:
+        errors.append(not_found(f"{field}.targetContainerName", target))
+    return errors
+
+
+def ephemeral_update(new: Obj, old: Obj) -> list[FieldError]:
+    """Ephemeral containers can only be added (ValidatePodEphemeralContainersUpdate)."""
+    now = {one.get("name"): one for one in new["spec"].get("ephemeralContainers") or []}
+    errors = []
+    for before in old["spec"].get("ephemeralContainers") or []:
+        name = before.get("name")
+        if now.get(name) != before:
+            done = "removed" if name not in now else "changed"
+            words = f'existing ephemeral containers "{name}" may not be {done}\n'
+            errors.append(forbidden("spec.ephemeralContainers", words))
+    return errors
 
 
 def pod_spec(
@@ -49,6 +87,11 @@ def pod_spec(
                 for name in ("lifecycle", *PROBES)
                 if container.get(name) is not None
             ]
+    for index, container in enumerate(spec.get("ephemeralContainers") or []):
+        at = f"{field}.ephemeralContainers[{index}]"
+        errors += container_errors(container, at, known, host_network)
+        errors += _unique(container, seen, at)
+        errors += _ephemeral(container, at, [one.get("name") for one in containers])
     if spec.get("restartPolicy") not in restart_policies:
         errors.append(not_supported(f"{field}.restartPolicy", spec.get("restartPolicy"), restart_policies))
     policies = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")

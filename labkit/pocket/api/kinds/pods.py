@@ -158,6 +158,17 @@ def validate_update(pod: Obj, old: Obj) -> list[FieldError]:
     ]
     if errors:
         return errors
+    was, deadline = old_spec.get("activeDeadlineSeconds"), new_spec.get("activeDeadlineSeconds")
+    if was is not None and deadline is None:
+        errors.append(
+            invalid(
+                "spec.activeDeadlineSeconds", None, "must not update from a positive integer to nil value"
+            )
+        )
+    elif was is not None and deadline is not None and deadline > was:
+        errors.append(
+            invalid("spec.activeDeadlineSeconds", deadline, "must be less than or equal to previous value")
+        )
     kept = [item for item in old_spec.get("tolerations") or [] if item in (new_spec.get("tolerations") or [])]
     if len(kept) != len(old_spec.get("tolerations") or []):
         errors.append(
@@ -171,7 +182,7 @@ def validate_update(pod: Obj, old: Obj) -> list[FieldError]:
 
 
 def _comparable(spec: Obj) -> Obj:
-    free = ("activeDeadlineSeconds", "tolerations", "ephemeralContainers")
+    free = ("activeDeadlineSeconds", "tolerations")
     plain = {key: value for key, value in spec.items() if key not in free}
     for field in ("containers", "initContainers"):
         if field in plain:
@@ -239,6 +250,7 @@ RULES = Rules(
     validate=validate,
     validate_update=validate_update,
     validate_status=validate_status,
+    validate_part=podrules.ephemeral_update,
     fields=fields,
     generation=True,
     grace_period=grace_period,

@@ -81,6 +81,7 @@ class Rules:
     admit          admission: may look at other objects, may raise ApiError
     validate       rules for the whole object, at creation and update
     validate_update  rules for a change (immutable fields)
+    validate_part  errors of a change through one of the special subresources (pods/ephemeralcontainers)
     check_name     the syntax of metadata.name
     fields         further fields for ?fieldSelector= (metadata.name and .namespace are there for all)
     generation     whether metadata.generation counts changes (of everything but metadata and status)
@@ -100,6 +101,7 @@ class Rules:
     validate: Callable[[Obj], list[FieldError]] = _no_errors
     validate_update: Callable[[Obj, Obj], list[FieldError]] = _no_update_errors
     validate_status: Callable[[Obj, Obj], list[FieldError]] = _no_update_errors
+    validate_part: Callable[[Obj, Obj], list[FieldError]] = _no_update_errors
     check_name: Callable[[str], list[str]] = names.is_dns_subdomain
     fields: Callable[[Obj], Mapping[str, str]] = _no_fields
     generation: bool = False

@@ -16,6 +16,7 @@ from labkit.pocket.api.kinds.serviceaddresses import allocate
 Obj = dict[str, Any]
 
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+NEAR = ("PreferClose", "PreferSameZone", "PreferSameNode")
 
 
 def default(service: Obj) -> None:
@@ -133,12 +134,35 @@ def validate(service: Obj) -> list[FieldError]:
             }
             errors.append(duplicate(f"spec.ports[{index}]", shown))
         seen.add(key)
+    errors += _for_load_balancers(spec)
     if kind == "ClusterIP":
         errors += [
             forbidden(f"spec.ports[{index}].nodePort", "may not be used when `type` is 'ClusterIP'")
             for index, port in enumerate(ports)
             if port.get("nodePort")
         ]
+    return errors
+
+
+def _for_load_balancers(spec: Obj) -> list[FieldError]:
+    """Fields that only make sense with a load balancer, and the preference for near endpoints."""
+    errors: list[FieldError] = []
+    kind = spec.get("type")
+    only = "may only be used when `type` is 'LoadBalancer'"
+    if kind != "LoadBalancer":
+        if spec.get("loadBalancerSourceRanges"):
+            errors.append(forbidden("spec.LoadBalancerSourceRanges", only))
+        if spec.get("allocateLoadBalancerNodePorts") is not None:
+            errors.append(forbidden("spec.allocateLoadBalancerNodePorts", only))
+        if spec.get("loadBalancerClass") is not None:
+            errors.append(forbidden("spec.loadBalancerClass", only))
+    checked = spec.get("healthCheckNodePort")
+    if checked and (kind != "LoadBalancer" or spec.get("externalTrafficPolicy") != "Local"):
+        why = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
+        errors.append(invalid("spec.healthCheckNodePort", checked, why))
+    near = spec.get("trafficDistribution")
+    if near is not None and near not in NEAR:
+        errors.append(not_supported("spec.trafficDistribution", near, NEAR))
     return errors
 
 

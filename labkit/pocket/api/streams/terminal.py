@@ -91,7 +91,8 @@ async def _serve(
             raise errors.failure(error.code, "NotFound", message) from error
         problem = errors.internal(message).status
     except RuntimeFailure as error:
-        problem = errors.internal(f"{failed}: {error.message}").status
+        # Both the container's runtime and the kubelet say that it is internal.
+        problem = errors.internal(errors.internal(f"{failed}: {error.message}").message).status
 
     response: web.StreamResponse | None = None
     try:

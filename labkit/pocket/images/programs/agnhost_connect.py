@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
         return _udp(rest[0], timeout, f"{flags['udp-data']}\n".encode())
     if protocol == "sctp":
         return _stream(rest[0], timeout, f"{flags['sctp-data']}\n".encode())
-    err(f"Unsupported protocol\n{protocol}")
+    err(f"Unsupported protocol\n{protocol}", end="")  # so does upstream
     return 1
 
 

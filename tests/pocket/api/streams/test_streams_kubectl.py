@@ -57,7 +57,7 @@ async def test_a_command_that_does_not_exist_is_told_in_the_kubelets_words(lab: 
     code, _, err = await lab.kubectl("exec", "web", "--", "nosuch")
     assert code == 1
     assert (
-        "error: Internal error occurred: error executing command in container: "
+        "error: Internal error occurred: Internal error occurred: error executing command in container: "
         'exec: "nosuch": executable file not found in $PATH' in err
     )
 
