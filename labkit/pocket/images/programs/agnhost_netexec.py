@@ -11,7 +11,9 @@ import os
 import socket
 import ssl
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import datetime
 from urllib.parse import quote
 
@@ -75,6 +77,7 @@ class _Netexec:
     """The server's state: whether UDP answers yet, and the exit code asked for."""
 
     def __init__(self) -> None:
+        self.began = time.monotonic()
         self.ready = False
         self.terminating = False
         self.udp_port = 0
@@ -97,7 +100,9 @@ class _Netexec:
         }
 
     async def answer(self, request: Request) -> Response:
-        return await self._routes.get(request.path, self._root)(request)
+        response = await self._routes.get(request.path, self._root)(request)
+        # Go names a type only when there is something of that type.
+        return response if response.body else replace(response, content_type="")
 
     def datagram(self, data: bytes, client: tuple[str, int]) -> bytes | None:
         text = data[:2048].decode("utf-8", "replace").strip().lower()
@@ -119,7 +124,8 @@ class _Netexec:
 
     async def _root(self, request: Request) -> Response:
         log("GET /")
-        return Response(f"NOW: {datetime.now().astimezone():%Y-%m-%d %H:%M:%S.%f %z %Z}")
+        now = f"{datetime.now().astimezone():%Y-%m-%d %H:%M:%S.%f000 %z %Z}"
+        return Response(f"NOW: {now} m=+{time.monotonic() - self.began:.9f}")  # as Go writes a time
 
     async def _clientip(self, request: Request) -> Response:
         log("GET /clientip")
