@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from labkit.cluster.cluster import Cluster
-from labkit.cluster.errors import ClusterError, NotFound, WaitTimeout
+from labkit.cluster.errors import CannotStart, ClusterError, NotFound, WaitTimeout
 from labkit.cluster.steps import Steps
 
 from .evidence import troubles
@@ -126,16 +126,19 @@ def await_workloads(cluster: Cluster, record: Record, steps: Steps, *, title: st
         f"Waiting for {title}: {', '.join(obj['metadata']['name'] for obj in live) or 'nothing to start'}"
     )
     try:
-        cluster.wait_ready(live, timeout=timeout, patience=min(timeout, _IMAGE_PATIENCE), progress=steps.note)
+        cluster.wait_ready(live, timeout=timeout, patience=min(timeout, IMAGE_PATIENCE), progress=steps.note)
     except WaitTimeout as late:
-        raise ComponentError(
-            explained(cluster, f"{title} does not start.", late, record.namespaces())
-        ) from None
+        text = explained(cluster, f"{title} does not start.", late, record.namespaces())
+        raise ComponentError(f"{text}\n{_IMAGES}" if isinstance(late, CannotStart) else text) from None
     steps.end()
 
 
+_IMAGES = (
+    "Where an image cannot be pulled, the nodes do not reach its registry: bring the images in a box (labkit bundle load BOX)"
+    " or by yourself (kind load docker-image IMAGE), then do the same again."
+)
 #: A pull is given up only after this: a registry that is slow to answer gets more than one chance.
-_IMAGE_PATIENCE = 45.0
+IMAGE_PATIENCE = 45.0
 
 
 def explained(cluster: Cluster, what: str, problem: ClusterError, namespaces: Iterable[str]) -> str:

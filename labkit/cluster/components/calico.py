@@ -82,9 +82,7 @@ class Calico:
                 cluster.wait("tigerastatuses", name, condition="Available", timeout=options.timeout)
             if "alp" in options.extras:
                 steps.begin("Letting Felix serve application layer policy")
-                cluster.patch(
-                    "felixconfigurations", "default", {"spec": {"policySyncPathPrefix": _POLICY_SYNC}}
-                )
+                _serve_application_layer_policy(cluster)
             steps.begin("Waiting for every node to be ready")
             cluster.wait("nodes", condition="ready", timeout=options.timeout)
         except WaitTimeout as late:
@@ -133,6 +131,20 @@ def pod_subnet(cluster: Cluster) -> str:
     for document in yamlseam.load_plain(text) if text else []:
         return str((document.get("networking") or {}).get("podSubnet") or "")
     return ""
+
+
+def _serve_application_layer_policy(cluster: Cluster) -> None:
+    change = {"spec": {"policySyncPathPrefix": _POLICY_SYNC}}
+    # By Calico's own API server where there is one; the definitions behind it serve the same object.
+    for kind in ("felixconfigurations.projectcalico.org", "felixconfigurations.crd.projectcalico.org"):
+        try:
+            cluster.patch(kind, "default", change)
+        except NotFound:
+            continue
+        return
+    raise ComponentError(
+        "Calico runs, but has no FelixConfiguration default: application layer policy cannot be turned on."
+    )
 
 
 def _refuse_another_network(cluster: Cluster) -> None:

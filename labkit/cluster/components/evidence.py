@@ -38,8 +38,8 @@ def _of(cluster: Cluster, namespace: str) -> Iterator[str]:
             )
     if len(pods) > _PODS:
         yield f"  and {len(pods) - _PODS} more pods that are not ready: kubectl get pods -n {namespace}"
-    named = {pod["metadata"]["name"] for pod in pods}
-    others = [event for event in warnings if event["involvedObject"].get("name") not in named]
+    # What was said of pods that are ready by now, or gone, is over.
+    others = [event for event in warnings if event["involvedObject"].get("kind") != "Pod"]
     for event in _newest(others):
         about = event["involvedObject"]
         yield f"  event of {about.get('kind', '')} {about.get('name', '')}: {_line(event.get('message', ''))}"
