@@ -86,7 +86,8 @@ class CaseError(ValueError):
 
 @dataclass(frozen=True)
 class Request:
-    """One attempt. to: ("service", "ns/name", port) or ("pod", "ns/name", port). http None: bytes, no HTTP.
+    """One attempt. to: ("service", "ns/name", port) or ("pod", "ns/name", port). http None: bytes, no HTTP; else give it
+    to `minted` when it is tried.
 
     verdict, status, body: what the client sees; status 0: the application's own answer, or none. matched: the rule that
     Envoy names, None when the case does not say. app: what the application must get or must not get: header -> value, None
@@ -266,13 +267,11 @@ def _request(item: dict[str, Any], world: dict[str, Any], names: Callable[[str],
     http: dict[str, Any] | None = None
     if not item.get("tcp"):
         headers = {str(k): _named(str(v), names) for k, v in (item.get("headers") or {}).items()}
-        headers = {k: re.sub(r"<([\w-]+)>", lambda m: token(m[1]), v) for k, v in headers.items()}
         if item.get("token"):
-            headers["Authorization"] = f"Bearer {token(item['token'])}"
-        path = re.sub(r"<([\w-]+)>", lambda m: token(m[1]), item.get("path", "/get"))
+            headers["Authorization"] = f"Bearer <{item['token']}>"
         http = {
             "method": item.get("method", "GET"),
-            "path": path,
+            "path": item.get("path", "/get"),
             "host": _named(item.get("host", ""), names),
             "headers": headers,
             "scheme": item.get("scheme", "http"),
@@ -327,7 +326,16 @@ def jwks() -> str:
     return json.dumps({"keys": [{"kty": "RSA", "kid": "lab", **parts}]})
 
 
-@functools.cache
+def minted(http: Mapping[str, Any]) -> dict[str, Any]:
+    """A request's HTTP part with its tokens: `<name>` becomes the token of that name, minted now."""
+
+    def filled(text: str) -> str:
+        return re.sub(r"<([\w-]+)>", lambda m: token(m[1]), text)
+
+    headers = {name: filled(value) for name, value in http["headers"].items()}
+    return {**http, "path": filled(http["path"]), "headers": headers}
+
+
 def token(name: str) -> str:
     """A token of tokens.yaml, signed now."""
     spec = yaml.safe_load((HERE / "tokens.yaml").read_text(encoding="utf-8"))[name]

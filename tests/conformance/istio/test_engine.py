@@ -1,10 +1,11 @@
 """The engine on every case of the Istio corpus."""
 
 import pytest
+import yaml
 
 from labkit.policy import Flow, HttpRequest, PolicyError, World, decide
 from labkit.policy.mesh.validation import review
-from tests.conformance.istio.loader import Case, Request, load_cases
+from tests.conformance.istio.loader import Case, Request, load_cases, minted
 
 CASES = load_cases()
 
@@ -21,14 +22,12 @@ def world_of(case: Case) -> World:
 
 
 def text(case: Case) -> str:
-    import yaml
-
     return yaml.safe_dump(dict(case.mesh))
 
 
 def flow_of(request: Request) -> Flow:
     kind, target, port = request.to
-    http = HttpRequest.from_object(request.http) if request.http is not None else None
+    http = HttpRequest.from_object(minted(request.http)) if request.http is not None else None
     return Flow(request.source, f"service:{target}" if kind == "service" else target, port, request=http)
 
 
