@@ -199,7 +199,7 @@ def seconds(value: float) -> str:
     """A time for people: "0.4 s", "12 s", "2 min 05 s"."""
     if value < 10:
         return f"{value:.1f} s"
-    whole = round(value)
+    whole = int(value + 0.5)
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02} s"
 
 

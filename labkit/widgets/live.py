@@ -71,3 +71,24 @@ def check_widget() -> Any:
         still = Unicode().tag(sync=True)
 
     return CheckPanelWidget
+
+
+@cache
+def steps_widget() -> Any:
+    """Traits: `task`, `steps`, `warnings`, `closed`, `beat` (steps.py)."""
+    import anywidget
+    from traitlets import Bool, Dict, Int, List, Unicode
+
+    class StepsWidget(anywidget.AnyWidget):  # type: ignore[misc]
+        """The steps in the browser."""
+
+        _esm = module("steps")
+        _css = style("steps")
+        task = Dict().tag(sync=True)
+        steps = List().tag(sync=True)
+        warnings = List().tag(sync=True)
+        closed = Bool(False).tag(sync=True)
+        beat = Int(0).tag(sync=True)
+        still = Unicode().tag(sync=True)
+
+    return StepsWidget

@@ -55,7 +55,7 @@ def test_the_modules_own_tests_pass(node, suite):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["graph", "table", "check"])
+@pytest.mark.parametrize("name", ["graph", "table", "check", "steps"])
 def test_the_module_that_is_sent_to_the_browser_is_whole(node, name, tmp_path):
     from labkit.widgets.assets import module
 

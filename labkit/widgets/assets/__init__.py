@@ -12,7 +12,7 @@ _IMPORT_START, _IMPORT_END = "import {", '} from "./common.js";'
 
 @cache
 def module(name: str) -> str:
-    """The ES module of a widget ("graph", "table", "check"), whole."""
+    """The ES module of a widget ("graph", "table", "check", "steps"), whole."""
     text = _read(f"{name}.js")
     start = text.index(_IMPORT_START)
     end = text.index(_IMPORT_END, start) + len(_IMPORT_END)
