@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from labkit.cli.shared import OUTPUT, find_cluster, step
+from labkit.cli.shared import OUTPUT, find_cluster
 
 if TYPE_CHECKING:
     from labkit.cluster import Cluster
+    from labkit.cluster.steps import Steps
 
 _CLUSTER = click.option(
     "--cluster", "name", default=None, help="On which cluster (default: KUBECONFIG's, or the one that runs)."
@@ -60,7 +65,9 @@ def install(
         options[parts.split(one)[0]] = parts.Options(
             overlays or base.overlays, hub or base.hub, tag or base.tag, base.extras | set(extras)
         )
-    done = parts.ensure(cluster, components, None if output == "json" else step, options)
+    hint = f"labkit install {' '.join(components)} goes on from here, labkit uninstall NAME takes it all away again"
+    with _steps(output, hint) as steps:
+        done = parts.ensure(cluster, components, steps, options)
     _tell(done, output)
 
 
@@ -73,8 +80,26 @@ def uninstall(component: str, name: str | None, provider: str | None, output: st
     """Remove COMPONENT and everything that it brought. What others installed is left alone."""
     from labkit.cluster import components as parts
 
-    done = parts.remove(_cluster(name, provider), component, None if output == "json" else step)
+    cluster = _cluster(name, provider)
+    with _steps(output, f"labkit uninstall {component} goes on from here") as steps:
+        done = parts.remove(cluster, component, steps)
     _tell(done, output)
+
+
+@contextlib.contextmanager
+def _steps(output: str, hint: str) -> Iterator[Steps | None]:
+    """Steps on the screen, none for programs; a Ctrl-C says how to go on."""
+    from labkit.cli import terminal
+
+    try:
+        if output == "json":
+            yield None
+        else:
+            with terminal.shown() as steps, steps.whole():
+                yield steps
+    except KeyboardInterrupt:
+        click.echo(f"Interrupted. What was brought is written down in the cluster: {hint}.", err=True)
+        sys.exit(128 + signal.SIGINT)
 
 
 def _cluster(name: str | None, provider: str | None) -> Cluster:

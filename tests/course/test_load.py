@@ -71,3 +71,16 @@ def test_text_that_is_no_yaml_is_told_with_its_line(tmp_path: Path) -> None:
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(AuthorError, match="cannot be read"):
         load_chapter(tmp_path)
+
+
+def test_a_chapter_may_require_components(tmp_path: Path) -> None:
+    (tmp_path / "steps.yaml").write_text(
+        GOOD.replace("namespaces:", "requires: [cert-manager, istio+ambient]\nnamespaces:")
+    )
+    assert load_chapter(tmp_path).requires == ("cert-manager", "istio+ambient")
+
+
+def test_an_unknown_component_is_told_with_its_line(tmp_path: Path) -> None:
+    message = load(tmp_path, GOOD.replace("namespaces:", "requires:\n- istio\n- consul\nnamespaces:"))
+    assert "steps.yaml:7: requires[1]" in message
+    assert "'consul' does not match" in message

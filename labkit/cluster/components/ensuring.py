@@ -109,7 +109,6 @@ def _with_needs(cluster: Cluster, wanted: Iterable[Component]) -> list[Component
 
 
 def _ensure_one(cluster: Cluster, component: Component, steps: Steps, options: Options) -> Outcome:
-    steps.begin(f"Looking for {component.title}")
     version = component.version(cluster)
     record = Record.read(cluster, component.name)
     there = record.extras if record else frozenset()
@@ -118,7 +117,6 @@ def _ensure_one(cluster: Cluster, component: Component, steps: Steps, options: O
         findings = component.verify(cluster)
         works = all(one.ok for one in findings)
         if works and (record is None or options.extras <= there):
-            steps.end()
             return Outcome(component.name, component.title, version, "found")
         if record is None:  # somebody else's: not ours to overwrite
             raise ComponentError(
