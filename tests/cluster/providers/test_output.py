@@ -57,7 +57,7 @@ def test_remarks_and_colours_are_no_steps() -> None:
         (
             (
                 'ERROR: failed to create cluster: could not find a log line that matches "Reached target .*Multi-User System.*'
-                '|detected cgroup v1"\n---- the log of node x\nFailed to create control group inotify object: Too many open files\n'
+                '|detected cgroup v1"\n---- the log of node x\nFailed to create inotify object: Too many open files\n'
                 "Failed to allocate manager object: too many open files"
             ),
             "limits of inotify",

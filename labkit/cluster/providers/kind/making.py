@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 from labkit.cluster.errors import ClusterError, ClusterUnreachable, Interrupted, WaitTimeout
 from labkit.cluster.providers import Options
 from labkit.cluster.providers.engine import Engine, find_engine
 from labkit.cluster.steps import Steps
 
-from . import binary, config, failures, kubeconfig, nodes, output, preflight
+from . import binary, config, kubeconfig, nodes, output, preflight, reports
 from .binary import Kind
 from .config import KindConfig
 from .ending import end
@@ -20,13 +19,12 @@ from .readiness import until_ready
 from .running import stream, terminations_interrupt, undisturbed
 
 _PREPARING = "Preparing nodes"
-_TAIL = 400  # lines of a node's own log that are kept of a failure
 #: Seconds for nodes to become ready. A node image has all that it needs; so this is for slow machines, not for pulls.
 WAIT = 300.0
 
 
 def make(where: Places, options: Options, steps: Steps) -> list[Node]:
-    """The nodes of the cluster, running and (as far as its network allows) ready. Raises ClusterError; see `failures`."""
+    """The nodes of the cluster, running and (as far as its network allows) ready. Raises ClusterError; see `reports`."""
     chosen = config.read(options.config)
     steps.begin("Looking at this machine")
     engine = find_engine()
@@ -39,6 +37,7 @@ def make(where: Places, options: Options, steps: Steps) -> list[Node]:
         kind = binary.find_kind(steps)
         if found:
             _wake(where, found, engine, kind, options, steps)
+            _load_box(where, steps)
         else:
             _create(where, chosen, engine, kind, options, steps)
         if options.offline:
@@ -68,11 +67,11 @@ def _create(
         where.kubeconfig.chmod(0o600)
         made = True
         where.remember(state="ready", started=time.time())
-        _wait(where, chosen, options, steps)
-        # Images that a box brought; without one, nothing happens. (Imported now: no other cluster needs all that.)
-        from labkit.cluster import bundle
-
-        bundle.load_into(where.kind_name, progress=steps)
+        try:
+            _wait(where, chosen, options, steps)
+        except WaitTimeout as late:
+            raise reports.too_late(where, engine, late) from None
+        _load_box(where, steps)
     except KeyboardInterrupt:
         with undisturbed():
             _clean(where, engine, steps, interrupted=True)
@@ -86,6 +85,13 @@ def _create(
                 else:
                     _clean(where, engine, steps, interrupted=False)
         raise
+
+
+def _load_box(where: Places, steps: Steps) -> None:
+    """Put the images that a box brought onto the nodes; without a box, and where they are there, nothing happens."""
+    from labkit.cluster import bundle  # no other cluster needs all that
+
+    bundle.load_into(where.kind_name, progress=steps)
 
 
 def _run_kind(where: Places, engine: Engine, kind: Kind, image: str, steps: Steps) -> None:
@@ -105,45 +111,9 @@ def _run_kind(where: Places, engine: Engine, kind: Kind, image: str, steps: Step
 
     code = stream(command, engine.environment, where.log, told, in_flight=preparing)
     if code:
+        steps.fail()
         with undisturbed():
-            raise _failure(where, engine, image, said, steps)
-
-
-def _failure(where: Places, engine: Engine, image: str, said: Sequence[str], steps: Steps) -> ClusterError:
-    """What went wrong, from kind's words and the nodes' own."""
-    steps.fail()
-    of_nodes = _node_logs(where, engine)
-    kept = "".join(said) + of_nodes
-    with where.log.open("w", encoding="utf-8") as log:
-        log.write(kept)
-    found = failures.diagnose(kept)
-    lines = [f"kind could not make the cluster {where.name}" + (f": {found.what}." if found.what else ".")]
-    lines += [f"The line that matters: {found.line}"]
-    if found.remedy:
-        remedy = found.remedy.replace(" NAME ", f" {where.name} ").replace(" IMAGE", f" {image or 'IMAGE'}")
-        lines += ["What to try:", *(f"  {line}" for line in remedy.splitlines())]
-    lines += [f"All that was said: {where.log}"]
-    if of_nodes:
-        again = f"labkit up {where.name} --provider kind --retain"
-        lines += [f"To look inside: {again}, then labkit logs export {where.name} FOLDER"]
-    return ClusterError("\n".join(lines))
-
-
-def _node_logs(where: Places, engine: Engine) -> str:
-    """The last lines of each node's own log, which often have the cause; "" when there is none."""
-    parts = []
-    try:
-        for node in nodes.nodes(engine, where.kind_name):
-            done = engine.run("logs", "--tail", str(_TAIL), node.name, check=False)
-            parts.append(f"\n---- the log of node {node.name}\n{done.stdout}{done.stderr}")
-            if not node.running:
-                state = engine.run("inspect", "--format", "{{json .State}}", node.name, check=False).stdout
-                parts.append(
-                    f"---- its state: {state}" if 'OOMKilled":true' in state else "---- it has ended\n"
-                )
-    except ClusterError as problem:
-        parts.append(f"\n---- the nodes' logs cannot be read: {problem}\n")
-    return "".join(parts)
+            raise reports.failure(where, engine, image, "".join(said))
 
 
 def _clean(where: Places, engine: Engine, steps: Steps, interrupted: bool) -> None:
