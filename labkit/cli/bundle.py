@@ -103,8 +103,13 @@ def list_box(box: Path, output: str) -> None:
     rows += [
         (in_words(part.size), part.checked_by or "-", part.title)
         for part in contents.parts
-        if part.kind not in ("layer", "image")
+        if part.kind not in ("layer", "image", "wheel")
     ]
+    if wheels := [part.size for part in contents.parts if part.kind == "wheel"]:
+        what = f"{len(wheels)} Python packages" + (
+            f" for Python {contents.python}" if contents.python else ""
+        )
+        rows.append((in_words(sum(wheels)), "lock", what))
     sizes = {part.path: part.size for part in contents.parts}
     for image in contents.images:
         size = sum(sizes.get(layer.part, 0) for layer in image.layers)
@@ -149,7 +154,7 @@ def _next(done: Loading) -> list[str]:
 
     lines = []
     if done.wheels:
-        lines += ["Python packages, where the lab is not installed yet:"]
+        lines += ["Python packages, for an environment that has not the lab yet:"]
         lines += [f"  {command}" for command in install_commands(done.wheels)]
     if done.lab:
         lines.append(f"The notebooks are in {done.lab}.")

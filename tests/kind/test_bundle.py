@@ -17,13 +17,14 @@ from pathlib import Path
 
 import pytest
 
-from labkit.cluster.bundle import BoxError, Recipe, create, listed, load, loaded_images
+from labkit.cluster.bundle import BoxError, Recipe, create, listed, load, load_into, loaded_images
 from labkit.cluster.bundle.imagearchives import write_archive
 from labkit.cluster.bundle.loading import load_into_engine
 from labkit.cluster.images.archives import opened
 from labkit.cluster.places import clusters_folder
 from labkit.cluster.providers import Options
 from labkit.cluster.providers.engine import Engine
+from labkit.cluster.providers.kind import KindProvider
 from labkit.cluster.tools import Cache
 from tests.cluster.bundle.world import World, build
 from tests.cluster.tools.upstream import Upstream
@@ -236,6 +237,15 @@ def test_after_the_box_is_loaded_a_cluster_is_made_and_runs_its_images_without_a
         assert page.stdout == "from the box"
         known = cluster.cluster.get("ConfigMap", "labkit-images", "kube-system")
         assert json.loads(known["data"]["images.json"])[image]["origin"] == "bundle"
+        # A box that comes when the cluster is there already: `labkit up` again brings what is missing, and only that.
+        assert load_into(cluster.kind_name) == []
+        node = f"{cluster.kind_name}-control-plane"
+        engine.run("exec", node, "ctr", "-n", "k8s.io", "images", "rm", image)
+        cluster.cluster.delete("configmaps", "labkit-images", "kube-system", wait=None)
+        told: list[str] = []
+        KindProvider(tmp_path / "home").create(cluster.name, progress=told.append, options=Options())
+        assert any("images of the box" in line for line in told)
+        assert image in engine.run("exec", node, "ctr", "-n", "k8s.io", "images", "ls", "-q").stdout.split()
     assert upstream.asked == []
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -56,6 +57,7 @@ def main(arguments: list[str]) -> int:
         [environment / "bin" / "labkit", "bundle", "load", str(box), *lab], check=False
     ).returncode
     if code == 0:
+        shutil.rmtree(wheels)  # labkit's cache has them now
         _say(f"Ready:  cd {folder} && .venv/bin/labkit lab")
     return code
 

@@ -61,6 +61,8 @@ def create(recipe: Recipe, box: Path, *, progress: Tell | None = None) -> Conten
     for name in recipe.tools:
         table.tool(name)
     cache = Cache.default()
+    own = ".".join(python_platform.python_version_tuple()[:2])
+    python = (recipe.python or own) if recipe.wheels else ""
     if box.is_dir() or not box.absolute().parent.is_dir():
         raise BoxError(f"{box} cannot be written: name a file in a folder that exists, for example box.tar")
     with ExitStack() as stack:
@@ -73,7 +75,7 @@ def create(recipe: Recipe, box: Path, *, progress: Tell | None = None) -> Conten
             loose.add(script.name, script, "install", "sets the lab up on a laptop that has nothing of it")
         _files(loose, recipe, wanted, table, cache, tell)
         if recipe.wheels:
-            _wheels(loose, recipe, root, work, tell)
+            _wheels(loose, recipe.platform, python, root, work, tell)
         if recipe.lab:
             _lab(loose, root, work, tell)
         boxed: list[BoxedImage] = []
@@ -81,7 +83,7 @@ def create(recipe: Recipe, box: Path, *, progress: Tell | None = None) -> Conten
             boxed = _images(loose, recipe, wanted, table, images, cache, tell)
         contents = Contents(
             datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), _made_by(recipe), str(recipe.platform),
-            wanted.chapters, tuple(loose.parts), tuple(boxed), recipe.python,
+            wanted.chapters, tuple(loose.parts), tuple(boxed), python,
         )  # fmt: skip
         tell(f"writing {box}: {in_words(contents.size)}")
         _write(box, contents, loose.sources)
@@ -121,10 +123,10 @@ def _files(loose: _Loose, recipe: Recipe, wanted: Wanted, table: Table, cache: C
             loose.add_remote(one, fetch(one, cache, progress=tell), "manifest")
 
 
-def _wheels(loose: _Loose, recipe: Recipe, root: Path, work: Path, tell: Tell) -> None:
-    tell(f"fetching the Python packages for {recipe.platform}")
+def _wheels(loose: _Loose, platform: Platform, python: str, root: Path, work: Path, tell: Tell) -> None:
+    tell(f"fetching the Python packages for {platform}, Python {python}")
     folder = work / "wheels"
-    found = wheels.download(root / "requirements.lock", folder, recipe.platform, recipe.python or None)
+    found = wheels.download(root / "requirements.lock", folder, platform, python)
     pip = sorted((root / "scripts" / "vendor").glob("pip-*.whl"))  # for a Python that has none
     for wheel in [folder / wheels.REQUIREMENTS, *found, wheels.own_wheel(root, folder), *pip]:
         loose.add(f"wheels/{wheel.name}", wheel, "wheel", wheel.name, "lock")

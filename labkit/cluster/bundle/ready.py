@@ -38,7 +38,7 @@ def loaded_images(cache: Cache | None = None) -> list[BoxedImage]:
 
 
 def load_into(kind_name: str, *, progress: Callable[[str], None] | None = None) -> list[str]:
-    """Put the boxes' images onto all nodes of a kind cluster, and write down in the cluster which they are.
+    """Put the boxes' images that a kind cluster lacks onto all its nodes, and write down in the cluster which they are.
 
     kind_name: kind's own name of the cluster. Gives the references; does nothing where no box was loaded. Raises ClusterError.
     """
@@ -46,8 +46,13 @@ def load_into(kind_name: str, *, progress: Callable[[str], None] | None = None) 
     images = loaded_images(cache)
     if not images:
         return []
+    with loading.connected(kind_name) as cluster:
+        known = {name for name, one in loaded.read(cluster).items() if one.origin == loaded.BUNDLE}
+    missing = [image for image in images if not known.issuperset(image.references)]
+    if not missing:
+        return []
     with tempfile.TemporaryDirectory(dir=cache.root, prefix="archive-") as work:
         archive = Path(work) / "images of the box.tar"
-        write_archive(images, cache, archive)
+        write_archive(missing, cache, archive)
         done = loading.load(archive, kind_name, origin=loaded.BUNDLE, progress=progress)
     return [one.reference for one in done]

@@ -141,13 +141,13 @@ def _closure(name: str, extra: str, environment: dict[str, str]) -> Iterator[str
 
 
 def _environment(platform: Platform, python: str) -> dict[str, str]:
-    """What markers ask of a machine."""
+    """What markers ask of a machine: of its Python's first release, since what runs on that runs on the later ones too."""
     machine = {"amd64": "x86_64", "arm64": "arm64" if platform.os == "darwin" else "aarch64"}
     return {
         "os_name": "posix", "sys_platform": platform.os, "platform_machine": machine.get(platform.arch, platform.arch),
         "platform_system": platform.os.capitalize(), "platform_python_implementation": "CPython",
-        "implementation_name": "cpython", "python_version": python, "python_full_version": f"{python}.99",
-        "implementation_version": f"{python}.99", "platform_release": "", "platform_version": "", "extra": "",
+        "implementation_name": "cpython", "python_version": python, "python_full_version": f"{python}.0",
+        "implementation_version": f"{python}.0", "platform_release": "", "platform_version": "", "extra": "",
     }  # fmt: skip
 
 

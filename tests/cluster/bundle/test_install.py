@@ -79,6 +79,7 @@ def test_a_bare_python_and_the_box_are_enough(box: Path, tmp_path: Path) -> None
     assert f"Ready:  cd {tmp_path / 'lab'} && .venv/bin/labkit lab" in done.stdout
     python = tmp_path / "lab" / ".venv" / "bin" / "python"
     assert subprocess.run([python, "-c", "import one, fake"], check=False).returncode == 0
+    assert not (tmp_path / "lab" / ".wheels").exists()
     (tmp_path / "lab" / "notebooks").mkdir()
     again = run(box, tmp_path / "lab")
     assert again.returncode == 0, again.stderr

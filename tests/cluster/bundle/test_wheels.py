@@ -47,6 +47,14 @@ def test_markers_are_those_of_the_laptop_and_not_of_this_machine() -> None:
         assert len({one.name for one in chosen}) == len(chosen)
 
 
+def test_packages_are_such_as_the_oldest_patch_release_takes() -> None:
+    """A laptop's 3.11.2 must not get what needs 3.11.5, whatever this machine's Python is."""
+    locked = wheels.read_lock(ROOT / "requirements.lock")
+    late = [one for one in locked if "python_full_version >= '3.11." in one.marker]
+    chosen = wheels.for_learners(locked, Platform("linux", "amd64"), "3.11")
+    assert not {(one.name, one.version) for one in late} & {(one.name, one.version) for one in chosen}
+
+
 def test_every_package_of_the_lock_is_read_with_its_checksums() -> None:
     text = (ROOT / "requirements.lock").read_text()
     locked = wheels.read_lock(ROOT / "requirements.lock")
