@@ -124,7 +124,9 @@ def _judge_objects(
         by_policies = [] if untouched else evaluate(chapter, step, world, {}, get=get, mode="model")
         return refused(step, chapter, unenforced, by_policies), {}, digest
     if untouched:
-        return [_not_attempted(step, _elsewhere(cluster, chapter))], {}, digest
+        before = progress.step(chapter.id, step.id).get("start_elsewhere", ())
+        news = [name for name in policies_elsewhere(cluster, chapter) if name not in before]
+        return [_not_attempted(step, news)], {}, digest
     if cluster.live and _let_pods_start(step, cluster, say):
         world = cluster.snapshot()
     observations: Mapping[Flow, Observed] = {}
@@ -214,7 +216,7 @@ def _untouched(chapter: Chapter, step: Step, progress: Progress, digest: str) ->
     return not step.objects and progress.step(chapter.id, step.id).get("start_digest") == digest
 
 
-def _elsewhere(cluster: Subject, chapter: Chapter) -> list[str]:
+def policies_elsewhere(cluster: Subject, chapter: Chapter) -> list[str]:
     """Policies in `default` and in kube-system: that is where they land when a namespace is forgotten, or mistaken."""
     names = [name for name in ("default", "kube-system") if name not in chapter.namespaces]
     return [

@@ -8,7 +8,7 @@ from typing import Any
 from labkit.course import display
 from labkit.course.answers import Reply, cells, reply
 from labkit.course.asking import flows_between, port_number, predicted, words_of
-from labkit.course.checking import Subject, check_step, current_digest
+from labkit.course.checking import Subject, check_step, current_digest, policies_elsewhere
 from labkit.course.connect import connect, default_namespaces
 from labkit.course.demands import Scope
 from labkit.course.enforcement import Finding
@@ -82,7 +82,9 @@ class Lab:
         Without a name: those that the chapter needs. Where they are there and work, nothing is changed.
         """
         with self._learner_errors():
-            require(self.cluster, names or self.chapter.requires, display.say)
+            another_network = require(self.cluster, names or self.chapter.requires, display.say)
+        if another_network:
+            self.network()  # that it is there does not say that it enforces anything
 
     def network(self) -> None:
         """Say which network the cluster has, and prove anew, with two pods of the lab's own, whether it enforces policies."""
@@ -338,7 +340,8 @@ class Lab:
         """Put the step's start in force, and remember it, to tell later whether anything was done."""
         self._stage().begin(step)
         digest = current_digest(self.cluster, self.chapter)
-        self._progress.record(self.chapter.id, step.id, start_digest=digest)
+        elsewhere = policies_elsewhere(self.cluster, self.chapter)  # a cluster may have some of its own
+        self._progress.record(self.chapter.id, step.id, start_digest=digest, start_elsewhere=elsewhere)
 
     def _learner_errors(self) -> display.LearnerErrors:
         return display.LearnerErrors(for_learner)

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 
-def require(cluster: Any, names: Iterable[str], say: Callable[[str], None]) -> None:
+def require(cluster: Any, names: Iterable[str], say: Callable[[str], None]) -> bool:
     """See to it that components work on the cluster; tells each step, and in a sentence for each what was done.
+
+    Gives whether the cluster has another network now.
 
     names: as of `labkit.cluster.components`, with optional parts behind a plus: "istio", "istio+ambient". On a cluster on paper
     it says what is missing, and no more: what goes by the model goes on. Raises ClusterError with what fails together, or the
@@ -22,7 +24,7 @@ def require(cluster: Any, names: Iterable[str], say: Callable[[str], None]) -> N
             say(
                 f"This needs {titles}, which a cluster on paper does not have: what they would do cannot be tried here."
             )
-        return
+        return False
     began = time.monotonic()
     done = components.ensure(cluster, names, lambda line: say(f"  {line} ..."))
     for outcome in done:
@@ -31,3 +33,4 @@ def require(cluster: Any, names: Iterable[str], say: Callable[[str], None]) -> N
             say(f"  {note}")
     if any(outcome.action != "found" for outcome in done):
         say(f"That took {seconds(time.monotonic() - began)}.")
+    return any(outcome.name == "calico" and outcome.action != "found" for outcome in done)

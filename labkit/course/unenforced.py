@@ -49,16 +49,18 @@ def refusal(finding: Finding) -> str:
 
 
 def remedies(chapter: Chapter) -> str:
-    """What to do about it: three ways to a cluster that enforces."""
+    """What to do about it: three ways to a cluster that enforces. Commands stand on lines of their own, behind four spaces."""
     return "\n".join(
         (
-            "Any of these gives a cluster whose network enforces policies. In a terminal:",
-            f"  labkit lab {chapter.id}",
-            "      the lab's own pocket cluster; it starts in a second",
-            f"  labkit up real --provider kind, then labkit lab {chapter.id} --name real --provider kind",
-            "      a kind cluster with kind's own network (kind 0.24 or later)",
-            "  labkit up calico --provider kind --config calico, then labkit install calico --name calico",
-            "      a kind cluster with Calico",
+            "Any of these, in a terminal, opens the chapter on a cluster whose network enforces policies.",
+            "The lab's own pocket cluster, which starts in a second:",
+            f"    labkit lab {chapter.id}",
+            "A kind cluster with kind's own network (kind 0.24 or later):",
+            f"    labkit lab {chapter.id} --name real --provider kind",
+            "A kind cluster with Calico:",
+            "    labkit up calico --provider kind --config calico",
+            "    labkit install calico --cluster calico",
+            f"    labkit lab {chapter.id} --name calico --provider kind",
             "Or mend this cluster's network, and run lab.setup() again: it is tried anew each time.",
         )
     )

@@ -29,6 +29,9 @@ _PORT = 8080
 # An answer comes within milliseconds, and whether the silence is the policy's the open way beside it tells: no need to wait long.
 _READING_SECONDS = 0.25
 _PAUSE_SECONDS = 0.3
+_LATE_SECONDS = 2.0  # most networks have acted by then
+_STARTING = "Trying out whether the network enforces policies: waiting for two pods of the lab's own ..."
+_CLOSING = "Waiting for the network to act on a policy that closes one of them ..."
 
 
 class Outcome(enum.StrEnum):
@@ -101,12 +104,18 @@ class Canary:
             )
         try:
             pods = [self._pod("door"), self._pod("visitor")]
-            self._cluster.wait_ready(pods, timeout=start, progress=say)
+            told = _Once(say)
+            self._cluster.wait_ready(pods, timeout=start, progress=lambda _: told(_STARTING))
             if self._until(lambda seen: all(_open(one) for one in seen), patience, equal=1) is None:
                 why = "two pods of the lab's own did not reach each other, though no policy of theirs closes them"
                 return Proof(Outcome.UNKNOWN, found, why)
             self._cluster.apply([_closed(self.namespace)])
-            silent = self._until(lambda seen: not _reached(seen[0]) and _open(seen[1]), patience, equal=2)
+            silent = self._until(
+                lambda seen: not _reached(seen[0]) and _open(seen[1]),
+                patience,
+                equal=2,
+                meanwhile=lambda: told(_CLOSING),
+            )
         except ClusterUnreachable:
             raise
         except ClusterError as problem:
@@ -122,7 +131,12 @@ class Canary:
         return Proof(Outcome.UNKNOWN, found, why)
 
     def _until(
-        self, holds: Callable[[list[Verdict | None]], bool], patience: float, *, equal: int
+        self,
+        holds: Callable[[list[Verdict | None]], bool],
+        patience: float,
+        *,
+        equal: int,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> float | None:
         """Try both ways until `holds` for `equal` readings in a row; the seconds to the first of them, None after `patience`."""
         begun = time.monotonic()
@@ -139,6 +153,8 @@ class Canary:
             if at > patience:
                 return None
             if not row:
+                if at > _LATE_SECONDS:
+                    meanwhile()
                 time.sleep(_PAUSE_SECONDS)  # nothing tells when a network has read a policy
 
     def _sweep(self) -> None:
@@ -173,6 +189,19 @@ class Canary:
                 ],
             },
         }  # fmt: skip
+
+
+class _Once:
+    """Tells each line once."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._told: set[str] = set()
+
+    def __call__(self, line: str) -> None:
+        if line not in self._told:
+            self._told.add(line)
+            self._say(line)
 
 
 def prove(

@@ -14,7 +14,7 @@ from labkit.course import Chapter, Status, Step
 from labkit.course.answers import cells, expected, judge_prediction, judge_reply, mistakes, reply
 from labkit.course.evaluate import evaluate
 from labkit.course.steps import Kind
-from tests.course.conftest import ROOT, chapters, policies, written_answers
+from tests.course.conftest import DNS_POD, ROOT, chapters, policies, written_answers
 
 DEMOS = ROOT / "clusters" / "demos"
 ALL = [(chapter, step) for chapter in chapters() for step in chapter.steps]
@@ -159,3 +159,16 @@ def test_a_right_reply_is_right_in_whatever_way_it_is_written() -> None:
         assert judge_reply(step, reply(given), right).status is Status.PASS
     told = judge_reply(step, reply(["frontend", "batch"]), right)
     assert (told.status, told.reason) == (Status.FAIL, "no-namespace")
+
+
+def test_a_mistake_that_shows_at_some_pods_only_is_recognised_as_well() -> None:
+    """kubeadm's clusters have two pods of kube-dns: the address of one of them is not both."""
+    chapter, step = next((c, s) for c, s in ALL if s.id == "names-again")
+    cluster = begun(chapter, step)
+    second: dict[str, Any] = {**DNS_POD, "metadata": {**DNS_POD["metadata"], "name": "coredns-two"}}
+    cluster.apply([second | {"status": {"podIP": "10.244.0.3", "podIPs": [{"ip": "10.244.0.3"}]}}])
+    written = written_answers(chapter.id)
+    items = written["steps"][step.id]["wrong"]["by-address"]
+    cluster.apply(list(policies(items, written["namespace"], ["10.244.0.2"])))
+    failed = [check for check in judged(chapter, step, cluster) if check.status is Status.FAIL]
+    assert {check.reason for check in failed} == {"by-address"}, [check.message for check in failed]

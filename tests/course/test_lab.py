@@ -151,6 +151,17 @@ def test_a_policy_that_landed_in_the_wrong_namespace_is_pointed_out(lab: Lab) ->
         lab.cluster.delete("NetworkPolicy", "helidon-closed", "default")
 
 
+def test_a_policy_that_was_elsewhere_before_the_step_began_is_not_pointed_out(lab: Lab) -> None:
+    """Some clusters come with policies of their own in kube-system."""
+    text = (POLICIES / "closed.yaml").read_text()
+    lab.apply(text.replace("namespace: helidon", "namespace: default").replace("app: helidon", "app: other"))
+    try:
+        lab.start("mend-or")
+        assert "default/helidon-closed" not in lab.run_check("mend-or").to_text()
+    finally:
+        lab.cluster.delete("NetworkPolicy", "helidon-closed", "default")
+
+
 def test_a_cluster_that_is_down_is_never_the_learners_fault(lab: Lab) -> None:
     from labkit.pocket import lifecycle
 
