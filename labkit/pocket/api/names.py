@@ -6,7 +6,7 @@ Each `is_...` check gives the list of complaints, empty when all is well.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from labkit.pocket.api.fields import ErrorType, FieldError, forbidden, invalid, required
@@ -233,13 +233,26 @@ def object_meta(
     errors += annotation_map(metadata.get("annotations"), f"{field}.annotations")
     errors += _owner_references(metadata.get("ownerReferences") or [], f"{field}.ownerReferences")
     for index, finalizer in enumerate(metadata.get("finalizers") or []):
-        at = f"{field}.finalizers[{index}]"
-        problems = is_qualified_name(finalizer)
-        errors += [invalid(at, finalizer, problem) for problem in problems]
-        if not problems and "/" not in finalizer and finalizer not in _STANDARD_FINALIZERS:
-            words = "name is neither a standard finalizer name nor is it fully qualified"
-            errors.append(invalid(at, finalizer, words))
+        errors += [
+            invalid(f"{field}.finalizers", finalizer, problem) for problem in is_qualified_name(finalizer)
+        ]
+        errors += _standard(finalizer, f"{field}.finalizers[{index}]")
     return errors
+
+
+def finalizer_names(finalizers: Sequence[str], field: str) -> list[FieldError]:
+    """The finalizers of a Namespace's spec: qualified names, and standard ones where they have no slash."""
+    errors: list[FieldError] = []
+    for finalizer in finalizers:
+        errors += [invalid(field, finalizer, problem) for problem in is_qualified_name(finalizer)]
+        errors += _standard(finalizer, field)
+    return errors
+
+
+def _standard(finalizer: str, field: str) -> list[FieldError]:
+    if "/" in finalizer or finalizer in _STANDARD_FINALIZERS:
+        return []
+    return [invalid(field, finalizer, "name is neither a standard finalizer name nor is it fully qualified")]
 
 
 def _owner_references(references: list[dict[str, Any]], field: str) -> list[FieldError]:

@@ -6,6 +6,7 @@ Follows sigs.k8s.io/yaml and its go-yaml (readerc, scannerc, parserc, decode).
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import yaml
@@ -24,6 +25,11 @@ class _Loader(_BASE):  # type: ignore[misc]
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in _BASE.yaml_implicit_resolvers.items()
     }
+
+    bool_values = {**_BASE.bool_values, "y": True, "n": False}  # noqa: RUF012 - as above
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^[yYnN]$"), list("yYnN"))
 
 
 def read(text: bytes) -> tuple[Any, list[str]]:
@@ -70,7 +76,7 @@ def _repetitions(node: yaml.Node) -> list[tuple[int, str]]:
         name = str(key.value)
         found += _repetitions(value)
         if name in seen:
-            found.append((key.start_mark.line + 1, name))
+            found.append((value.start_mark.line + 1, name))  # Go names the line of the value
         seen.add(name)
     return found
 

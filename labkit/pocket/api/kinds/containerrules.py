@@ -241,6 +241,9 @@ def _probe(probe: Obj, field: str, *, must_succeed_once: bool) -> list[FieldErro
         value = probe.get(name, 0)
         if value < 0:
             errors.append(invalid(f"{field}.{name}", value, NOT_NEGATIVE))
+    grace = probe.get("terminationGracePeriodSeconds")
+    if grace is not None and grace <= 0:
+        errors.append(invalid(f"{field}.terminationGracePeriodSeconds", grace, "must be greater than 0"))
     if must_succeed_once and probe.get("successThreshold", 1) > 1:
         errors.append(invalid(f"{field}.successThreshold", probe["successThreshold"], "must be 1"))
     return errors
@@ -253,7 +256,10 @@ def _resources(resources: Obj, field: str) -> list[FieldError]:
         for name, amount in amounts.items():
             at = f"{field}.{part}[{name}]"
             if "/" not in name and name not in _STANDARD_RESOURCES and not name.startswith("hugepages-"):
-                errors.append(invalid(at, name, "must be a standard resource type or fully qualified"))
+                wrong = names.is_qualified_name(name) or [
+                    "must be a standard resource type or fully qualified"
+                ]
+                errors += [invalid(at, name, problem) for problem in wrong]
                 errors.append(invalid(at, name, "must be a standard resource for containers"))
             value = quantity.parse(amount)
             if value is not None and value < 0:

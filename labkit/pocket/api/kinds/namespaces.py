@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from labkit.pocket.api import names
+from labkit.pocket.api.fields import FieldError
 from labkit.pocket.api.kinds.printing import age
 from labkit.pocket.api.kinds.rules import Rules
 
@@ -37,6 +38,11 @@ def _check_name(name: str) -> list[str]:
     return ["must not contain dots"] if "." in name else names.is_dns_label(name)
 
 
+def _validate(namespace: Obj) -> list[FieldError]:
+    finalizers = (namespace.get("spec") or {}).get("finalizers") or []
+    return names.finalizer_names(finalizers, "spec.finalizers")
+
+
 def _refuse_delete(namespace: Obj) -> str:
     return "this namespace may not be deleted" if namespace["metadata"]["name"] in _UNDYING else ""
 
@@ -65,6 +71,7 @@ RULES = Rules(
     default=_default,
     prepare=_prepare,
     check_name=_check_name,
+    validate=_validate,
     refuse_delete=_refuse_delete,
     mark_deleted=_mark_deleted,
     holds_back=_holds_back,

@@ -210,6 +210,9 @@ def _tolerations(tolerations: list[Obj], field: str) -> list[FieldError]:
                     'operator must be Exists when `key` is empty, which means "match all values and all keys"',
                 )
             )
+        if operator == "Exists" and toleration.get("value"):
+            why = "value must be empty when `operator` is 'Exists'"
+            errors.append(invalid(f"{at}.operator", toleration["value"], why))
         if operator not in ("", "Equal", "Exists"):
             errors.append(not_supported(f"{at}.operator", operator, ("Equal", "Exists")))
         effects = ("NoExecute", "NoSchedule", "PreferNoSchedule")

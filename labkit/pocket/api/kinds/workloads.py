@@ -103,7 +103,7 @@ def _template(spec: Obj, selector: Selector | None) -> list[FieldError]:
             )
         )
     errors += names.label_map(labels, "spec.template.metadata.labels")
-    errors += names.annotation_map(metadata.get("annotations"), "spec.template.metadata.annotations")
+    errors += names.annotation_map(metadata.get("annotations"), "spec.template.annotations")  # so upstream
     errors += podrules.pod_spec(
         template.get("spec") or {}, "spec.template.spec", restart_policies=("Always",)
     )
@@ -140,7 +140,11 @@ def _strategy(strategy: Obj, field: str) -> list[FieldError]:
         return []
     if kind != "RollingUpdate":
         # Upstream shows its own struct here.
-        shown = {"Type": kind, "RollingUpdate": rolling}
+        parts = {
+            name: (rolling or {}).get(name[0].lower() + name[1:], 0)
+            for name in ("MaxUnavailable", "MaxSurge")
+        }
+        shown = {"Type": kind, "RollingUpdate": None if rolling is None else parts}
         return [not_supported(field, shown, ("Recreate", "RollingUpdate"))]
     rolling = rolling or {}
     unavailable, surge = rolling.get("maxUnavailable", 0), rolling.get("maxSurge", 0)
