@@ -12,7 +12,10 @@ from pathlib import Path
 import pytest
 
 from labkit.cluster import Cluster, components
+from labkit.cluster.components import Options
+from labkit.cluster.components.commands import rendered, run
 from labkit.cluster.components.ensuring import told
+from labkit.cluster.components.istio import Istio
 from labkit.course.lab import Lab
 from labkit.course.progress import Progress
 
@@ -118,6 +121,30 @@ def test_a_pod_in_the_mesh_is_reached_by_its_kind_and_strict_shuts_out_the_other
     assert code == 56
     assert "reset by peer" in words
     assert curl(cluster, room, "inside")[0] == 0
+
+
+def test_it_fits_into_4_gib_and_optional_parts_are_rendered(istio_images: IstioKit) -> None:
+    """By the real istioctl, with the images and the version that a learner gets."""
+    plain = objects_of(istio_images, Options(hub="registry.istio.io/release", tag="1.30.4"))
+    assert list(plain) == ["istiod"]
+    container = plain["istiod"]["spec"]["template"]["spec"]["containers"][0]
+    assert container["image"] == "registry.istio.io/release/pilot:1.30.4"
+    assert container["resources"]["requests"] == {"cpu": "10m", "memory": "100Mi"}
+
+    ingress = objects_of(istio_images, Options(extras=frozenset({"ingress"})))
+    assert list(ingress) == ["istio-ingressgateway", "istiod"]
+    ambient = objects_of(istio_images, Options(extras=frozenset({"ambient"})))
+    assert sorted(ambient) == ["istio-cni-node", "istiod", "ztunnel"]
+    for workload in (*ingress.values(), *ambient.values()):
+        for one in workload["spec"]["template"]["spec"]["containers"]:
+            assert one["resources"]["requests"]["memory"] in ("40Mi", "100Mi")
+
+
+def objects_of(kit: IstioKit, options: Options) -> dict[str, dict]:
+    """The workloads that would be installed, by name."""
+    said = run(kit.istioctl, ["manifest", "generate", *Istio().arguments(options)])
+    workloads = [one for one in rendered(said) if one["kind"] in ("Deployment", "DaemonSet")]
+    return {one["metadata"]["name"]: one for one in workloads}
 
 
 def test_what_is_there_and_works_is_left_alone(istio: IstioKit, kind_cluster: KindCluster) -> None:

@@ -59,13 +59,14 @@ class Istio:
         version = options.tag or _version_of(tool)
         refuse_what_fails(cluster, self.name, version, options, steps)
         steps.begin(f"Rendering {self.title} {version}")
-        objects = rendered(run(tool, ["manifest", "generate", *self._arguments(options)]))
+        objects = rendered(run(tool, ["manifest", "generate", *self.arguments(options)]))
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": _NAMESPACE}}
         if not any(Reference.of(obj) == Reference.of(namespace) for obj in objects):
             objects.insert(0, namespace)
         applying.apply(cluster, self.name, pinned(objects, cluster), steps, version=version, title=self.title)
 
-    def _arguments(self, options: Options) -> Iterator[str]:
+    def arguments(self, options: Options) -> Iterator[str]:
+        """What `istioctl manifest generate` is given: the lab's settings, then the overlays, then hub and tag."""
         files = [self._sources.settings("istio/lab.yaml")]
         files += [self._sources.settings(f"istio/with-{extra}.yaml") for extra in sorted(options.extras)]
         for path in (*files, *options.overlays):
