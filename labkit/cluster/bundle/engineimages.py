@@ -68,11 +68,19 @@ def obtain(
     with tempfile.TemporaryDirectory(dir=layers) as work:
         archive = Path(work) / "image.tar"
         _save(engine, name, platform, archive)
-        with opened(archive) as saved:
-            image = saved.chosen("", platform)
-            config = packed(image.config)
-            files = tuple(_layer(saved, image, number, layers) for number in range(len(image.layers)))
+        config, files = take_apart(archive, platform, layers)
     return ImageFiles((canonical(reference),), told, origin, config, files)
+
+
+def take_apart(archive: Path, platform: str, layers: Path) -> tuple[bytes, tuple[LayerFile, ...]]:
+    """The configuration and the compressed layers of an archive's image for one platform, whatever else is in the archive.
+
+    Raises ImageError when there is none for that platform, BoxError when a layer is not what the configuration says.
+    """
+    with opened(archive) as saved:
+        image = saved.chosen("", platform)
+        numbers = range(len(image.layers))
+        return packed(image.config), tuple(_layer(saved, image, number, layers) for number in numbers)
 
 
 def _here(engine: Engine, name: str, platform: str) -> str:
@@ -138,7 +146,7 @@ def _layer(archive: Archive, image: Archived, number: int, folder: Path) -> Laye
                 f"a layer of {' '.join(image.references) or image.digest} is compressed with zstd, which labkit does not read"
             )
         plain = cast("IO[bytes]", gzip.GzipFile(fileobj=source)) if head[:2] == b"\x1f\x8b" else source
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=".layer-", delete=False) as raw:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=f".{target.name}-", delete=False) as raw:
             new = Path(raw.name)
             try:
                 got = _compress(plain, raw)

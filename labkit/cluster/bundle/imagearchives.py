@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from labkit.cluster.images.layers import Layer
@@ -14,6 +16,16 @@ from labkit.cluster.tools.checksums import sha256_of
 
 from .contents import BoxedImage
 from .errors import DamagedBox
+
+
+@contextmanager
+def work_folder(cache: Cache) -> Iterator[Path]:
+    """A folder for an archive while it is needed; in the cache, since a machine's /tmp may be small. Raises CannotKeep."""
+    parts = cache.root / "parts"
+    with writing(cache.root):
+        parts.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parts, prefix="archive-") as work:
+        yield Path(work)
 
 
 def is_whole(image: BoxedImage, cache: Cache) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from labkit.cluster.providers.engine import Engine, NoEngine, find_engine
 from labkit.cluster.tools import Cache, Platform, this_platform
-from labkit.cluster.tools.cache import Record, write_whole, writing
+from labkit.cluster.tools.cache import Record, sweep, write_whole, writing
 from labkit.cluster.tools.checksums import sha256_of
 from labkit.cluster.tools.download import room
 from labkit.cluster.tools.sizes import in_words
@@ -26,9 +26,10 @@ from . import engineimages
 from .boxes import Box, opened
 from .contents import BoxedImage, Contents, Part
 from .errors import BoxError, NoRoom
-from .imagearchives import write_archive
+from .imagearchives import work_folder, write_archive
 
 Tell = Callable[[str], None]
+_UNPACKED = 3  # a node image is about three times as big unpacked as in the box
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ def load(
     with opened(file) as box:
         _fits(box.contents, file)
         with cache.lock("box", lambda: tell("another program loads a box; waiting")):
+            sweep(cache.root)
             loaded, skipped = _parts(box, cache, tell)
             with writing(cache.root):
                 text = box.contents.to_json()
@@ -144,6 +146,7 @@ def _node(contents: Contents, cache: Cache, tell: Tell, warnings: list[str]) -> 
         engine = find_engine()
         identity = f"sha256:{Path(nodes[0].config).stem}"
         if not engineimages.has(engine, reference, identity):
+            _room_in(engine, nodes, contents)
             tell(f"putting the node image {reference} into {engine.name}")
             load_into_engine(engine, nodes, cache)
     except NoEngine as problem:
@@ -155,10 +158,27 @@ def _node(contents: Contents, cache: Cache, tell: Tell, warnings: list[str]) -> 
     return reference
 
 
+def _room_in(engine: Engine, images: list[BoxedImage], contents: Contents) -> None:
+    """Say before an image is put into the engine that its disk is too small, where it is this machine's."""
+    if not engine.local or not engine.folder:
+        return
+    packed = sum(contents.part(layer.part).size for image in images for layer in image.layers)
+    try:
+        free = room(Path(engine.folder))
+    except OSError:
+        return  # a folder that this user may not even look at
+    if _UNPACKED * packed > free:
+        raise NoRoom(
+            f"The node image needs about {in_words(_UNPACKED * packed)} in {engine.name}'s own folder, {engine.folder}, where"
+            f" {in_words(free)} are free. Make room there ({engine.name} system prune), and load the box again:"
+            " what is loaded stays, and is skipped."
+        )
+
+
 def load_into_engine(engine: Engine, images: list[BoxedImage], cache: Cache) -> None:
     """Put images into the engine. Raises BoxError."""
-    with tempfile.TemporaryDirectory(dir=cache.root, prefix="archive-") as work:
-        archive = Path(work) / "images.tar"
+    with work_folder(cache) as work:
+        archive = work / "images.tar"
         write_archive(images, cache, archive)
         engineimages.load(engine, archive)
 

@@ -20,7 +20,7 @@ from labkit.cluster.places import clusters_folder
 from labkit.cluster.providers.engine import Engine, find_engine
 from labkit.cluster.tools import Cache, Platform, container_platform, fetch, this_platform
 from labkit.cluster.tools import read as read_table
-from labkit.cluster.tools.cache import writing
+from labkit.cluster.tools.cache import sweep, writing
 from labkit.cluster.tools.checksums import sha256_of
 from labkit.cluster.tools.download import room
 from labkit.cluster.tools.sizes import in_words
@@ -68,6 +68,7 @@ def create(recipe: Recipe, box: Path, *, progress: Tell | None = None) -> Conten
     with ExitStack() as stack:
         with writing(cache.root):
             (cache.root / "parts").mkdir(parents=True, exist_ok=True)
+        sweep(cache.root)
         work = Path(stack.enter_context(TemporaryDirectory(dir=cache.root / "parts", prefix="box-")))
         loose = _Loose()
         if recipe.wheels:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 
 from labkit.cluster.images import loaded, loading
 from labkit.cluster.tools import Cache
 
 from .contents import BoxedImage, Contents, from_json
 from .errors import BoxError
-from .imagearchives import is_whole, write_archive
+from .imagearchives import is_whole, work_folder, write_archive
 
 
 def loaded_boxes(cache: Cache | None = None) -> list[Contents]:
@@ -51,8 +49,8 @@ def load_into(kind_name: str, *, progress: Callable[[str], None] | None = None) 
     missing = [image for image in images if not known.issuperset(image.references)]
     if not missing:
         return []
-    with tempfile.TemporaryDirectory(dir=cache.root, prefix="archive-") as work:
-        archive = Path(work) / "images of the box.tar"
+    with work_folder(cache) as work:
+        archive = work / "images of the box.tar"
         write_archive(missing, cache, archive)
         done = loading.load(archive, kind_name, origin=loaded.BUNDLE, progress=progress)
     return [one.reference for one in done]

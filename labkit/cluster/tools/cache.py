@@ -11,6 +11,8 @@ import fcntl
 import hashlib
 import json
 import os
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -88,6 +90,20 @@ class Cache:
             yield
         finally:
             os.close(descriptor)
+
+
+def sweep(root: Path, *, older: float = 86_400.0) -> None:
+    """Remove work files that a killed program left in a cache, if nobody has touched them for `older` seconds."""
+    # In our own folders alone: LABKIT_CACHE may name one in which other things lie, too.
+    work = [f"{folder}/**/.*-????????" for folder in ("files", "programs", "layers", "wheels")]
+    for pattern in ("parts/box-*", "parts/archive-*", *work):
+        for path in root.glob(pattern):
+            try:
+                if time.time() - path.stat().st_mtime < older:
+                    continue
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            except OSError:
+                pass  # gone meanwhile, or not ours
 
 
 def _record_of(file: Path) -> Path:
