@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import platform as machine_platform
 import re
-import shutil
-import subprocess
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +15,9 @@ from .errors import ImageError
 from .layers import Entry, Layer, from_folder, write
 
 OLDEST = (3, 11)  # what labkit's programs are written for
-ENGINES = ("docker", "podman", "nerdctl")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PYTHONS = ("/usr/local/bin/python3", "/usr/bin/python3", f"{machine.HOME}/bin/python3")
+_SAVING = 900.0  # seconds: a gigabyte on a slow disk
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64", "AMD64": "amd64"}
 
 
@@ -116,24 +114,25 @@ def from_engine(image: str, platform: str, work: Path) -> Base:
 
 def save(image: str, file: Path, platform: str) -> None:
     """Save an image of the engine here as an archive. Raises ImageError with the engine's own words."""
-    engine = next((name for name in ENGINES if shutil.which(name)), None)
-    if engine is None:
+    from labkit.cluster.providers.engine import NoEngine, find_engine
+
+    try:
+        engine = find_engine()
+    except NoEngine as problem:
         raise ImageError(
-            f"{image} is neither a folder nor an archive here, and there is no container engine (docker, podman, nerdctl) "
-            "to ask for an image of that name."
-        )
+            f"{image} is neither a folder nor an archive here, and no container engine can be asked for an image of that "
+            f"name.\n{problem}"
+        ) from None
     # An engine that keeps images of several platforms would save an index whose other platforms are missing.
     for extra in (["--platform", platform], []):
-        done = subprocess.run(
-            [engine, "save", *extra, "-o", str(file), image], capture_output=True, text=True, check=False
-        )
+        done = engine.run("save", *extra, "-o", str(file), image, check=False, seconds=_SAVING)
         if done.returncode == 0:
             return
         if "unknown flag" not in done.stderr and "API version" not in done.stderr:
             break
     words = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     raise ImageError(
-        f"{engine} cannot save {image}: {words}\nPull it first, where there is a line: {engine} pull {image}"
+        f"{engine.name} cannot save {image}: {words}\nPull it first, where there is a line: {engine.name} pull {image}"
     )
 
 

@@ -73,15 +73,17 @@ class _Kind:
 
     def __init__(self, name: str) -> None:
         from labkit.cluster import tools
+        from labkit.cluster.providers.engine import find_engine
 
         self.name = name
         self.program = tools.find("kind")
+        self.environment = find_engine().environment  # so that kind asks the engine that answers
 
     def run(self, *words: str) -> str:
         """kind's output. Raises ImageError with its last words."""
         done = subprocess.run(
             [str(self.program), *words, "--name", self.name], capture_output=True, text=True, errors="replace",
-            check=False, stdin=subprocess.DEVNULL,
+            check=False, stdin=subprocess.DEVNULL, env=self.environment,
         )  # fmt: skip
         if "could not locate any control plane" in done.stderr:
             raise ImageError(

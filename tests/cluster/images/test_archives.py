@@ -177,7 +177,7 @@ def test_a_name_that_nobody_has_is_asked_of_the_engine_or_refused(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))  # no engine
     with pytest.raises(
-        ImageError, match="neither a folder nor an archive here, and there is no container engine"
+        ImageError, match="neither a folder nor an archive here, and no container engine can be asked"
     ):
         build(tmp_path / "out.tar", ["busybox:1"], on="python:3.13-slim")
 
@@ -185,7 +185,8 @@ def test_a_name_that_nobody_has_is_asked_of_the_engine_or_refused(
 def test_an_engine_without_the_image_is_quoted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     docker = tmp_path / "docker"
     docker.write_text(
-        "#!/bin/sh\necho 'Error response from daemon: No such image: python:3.13-slim' >&2; exit 1\n"
+        "#!/bin/sh\n[ $1 = info ] && { echo '{}'; exit 0; }\n"
+        "echo 'Error response from daemon: No such image: python:3.13-slim' >&2; exit 1\n"
     )
     docker.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
