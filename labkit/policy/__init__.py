@@ -8,6 +8,8 @@ from .labels import LabelSelector, Operator, Requirement, Selector, SelectorErro
 from .mesh.decision import Layer, LayerName, MeshDecision, Reason
 from .mesh.jwtrules import Facts
 from .mesh.meshconfig import MeshConfig
+from .mesh.receiving import Outcome
+from .meshed import decide_mesh
 from .model import (
     ContainerPort,
     Namespace,
@@ -58,6 +60,7 @@ __all__ = [
     "Node",
     "ObjectKey",
     "Operator",
+    "Outcome",
     "Peer",
     "Pod",
     "PolicyError",
@@ -90,6 +93,7 @@ __all__ = [
     "atomic_ports",
     "compile_policy",
     "decide",
+    "decide_mesh",
     "declared_ports",
     "difference",
     "load",

@@ -38,14 +38,18 @@ class Remark:
 
 
 def lint(world: World, policies: Iterable[ObjectKey] | None = None) -> list[Remark]:
-    """The remarks about all policies of a world, or about some, by policy and line."""
-    wanted = None if policies is None else {key.path for key in policies}
+    """The remarks about all policies of a world, or about some, by policy and line; a mesh's objects among them."""
+    from .mesh.lint import lint_mesh
+
+    keys = None if policies is None else set(policies)
+    wanted = None if keys is None else {key.path for key in keys if key.kind == "NetworkPolicy"}
     found: list[Remark] = []
     for path in sorted(world.policies):
         if wanted is None or path in wanted:
             subject = _Subject(world, world.policies[path])
             for check in _CHECKS:
                 found += check(subject)
+    found += [remark for remark in lint_mesh(world) if keys is None or remark.key in keys]
     found.sort(key=lambda warning: (warning.key, warning.line or 0))
     return list(dict.fromkeys(found))
 

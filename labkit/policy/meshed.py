@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from .decision import Decision
-from .ends import End
-from .flow import Family, Verdict
+from .ends import End, find_destination, find_source
+from .flow import Family, Flow, Verdict
 from .mesh.decide import assumed_request, explained, passage
 from .mesh.jwtrules import Facts
+from .mesh.receiving import OK, Outcome
 from .mesh.sending import Target
 from .model import Address, Pod, Service
+from .services import backends_of
 from .world import World
 
 _SLOW = "the client's own proxy gives up connecting after 10 seconds a try, and then answers 503"
@@ -71,3 +73,37 @@ def source_address(source: End, family: Family | None) -> Address | None:
     """The client's address as the connection shows it."""
     wanted = [ip for ip in source.addresses if family is None or Family.of(ip.version) is family]
     return next(iter(wanted or source.addresses), None)
+
+
+def decide_mesh(world: World, flow: Flow, facts: Facts | None = None) -> Outcome:
+    """What the proxies alone make of a flow to a pod or to the first pod behind a Service: an answer without reasons.
+
+    For many questions about one world; NetworkPolicy is not asked. Raises WorldError as `decide` does.
+    """
+    view = world.mesh
+    key = (flow.source, flow.destination, flow.port, flow.family)
+    ends = view.remembered.get(key)
+    if ends is None:
+        ends = view.remembered[key] = _ends(world, flow, facts)
+    client, address, target = ends
+    if target is None:
+        return Outcome(Verdict.REFUSED) if flow.destination.startswith("service:") else OK
+    request = assumed_request(view, target, flow)
+    return passage(view, client, address, target, request, facts).outcome
+
+
+def _ends(world: World, flow: Flow, facts: Facts | None) -> tuple[Pod | None, Address | None, Target | None]:
+    source = find_source(world, flow.source)
+    service, destination = find_destination(world, flow.destination)
+    address = source_address(source, flow.family)
+    if service is not None:
+        backends = backends_of(world, service, flow).found
+        pods = tuple(b.end.pod for b in backends if b.end.pod is not None)
+        if not pods:
+            return source.pod, address, None
+        target = target_of(pods[0], backends[0].port, Way(service, facts, flow.port, pods))
+        return source.pod, address, target
+    assert destination is not None
+    if destination.pod is None or destination.pod == source.pod:
+        return source.pod, address, None
+    return source.pod, address, target_of(destination.pod, flow.port, Way(None, facts))

@@ -12,8 +12,10 @@ from .decide import decide
 from .decision import Decision
 from .flow import PROTOCOLS, Direction, Family, Flow, Verdict
 from .matrix import MaskBook, Matrix
+from .meshed import decide_mesh
 from .model import Address, WorldError, parse_address
 from .profile import KINDNET, Profile
+from .request import HttpRequest
 from .rules import PortMatch
 from .world import World
 
@@ -60,8 +62,11 @@ class TruthTable:
         ports: Sequence[Port],
         profile: Profile = KINDNET,
         family: Family | None = None,
+        request: HttpRequest | None = None,
     ) -> None:
         self.world = world
+        self.request = request
+        self._meshed = world.mesh.active
         self.sources = tuple(sources)
         self.destinations = tuple(destinations)
         self.ports = tuple(ports)
@@ -81,9 +86,11 @@ class TruthTable:
     def cell(self, source: str, destination: str, port: int, protocol: str = "TCP") -> Cell:
         """The answer for one flow; it need not be among `sources`, `destinations` and `ports`."""
         plain = self._plain(source, destination, port, protocol)
-        if plain is not None:
+        if plain is not None and not (self._meshed and plain.allowed and protocol == "TCP"):
             return plain
-        flow = Flow(source, destination, port, protocol, self.family)
+        flow = Flow(source, destination, port, protocol, self.family, self.request)
+        if plain is not None:
+            return plain if plain.itself else self._through_proxies(plain, flow)
         cell = self._decided.get(flow)
         if cell is None:
             decision = decide(self.world, flow, self.profile)
@@ -95,7 +102,8 @@ class TruthTable:
 
     def decide(self, source: str, destination: str, port: int, protocol: str = "TCP") -> Decision:
         """The same answer with its reasons."""
-        return decide(self.world, Flow(source, destination, port, protocol, self.family), self.profile)
+        flow = Flow(source, destination, port, protocol, self.family, self.request)
+        return decide(self.world, flow, self.profile)
 
     def cells(self) -> Iterator[tuple[Flow, Cell]]:
         """Every flow of the table with its answer; two addresses outside the cluster have none."""
@@ -103,7 +111,7 @@ class TruthTable:
             for source in self.sources:
                 for destination in self.destinations:
                     if self.has(source, destination):
-                        flow = Flow(source, destination, port, protocol, self.family)
+                        flow = Flow(source, destination, port, protocol, self.family, self.request)
                         yield flow, self.cell(source, destination, port, protocol)
 
     def count(self, port: int, protocol: str = "TCP") -> int:
@@ -114,7 +122,9 @@ class TruthTable:
         for source in self.sources:
             one_by_one: Sequence[str] = self.destinations
             start = self._number.get(source)
-            if start is not None and self._one_family is not None and protocol in PROTOCOLS:
+            plain = self._one_family is not None and protocol in PROTOCOLS
+            if start is not None and plain and not (self._meshed and protocol == "TCP"):
+                assert self._one_family is not None
                 matrix = self._matrix(port, protocol, self._one_family)
                 total += ((matrix.allowed[start] | 1 << start) & chosen).bit_count()
                 one_by_one = destinations
@@ -151,6 +161,13 @@ class TruthTable:
         title = f"port {port}/{protocol}" if side == "combined" else f"port {port}/{protocol}, {side} alone"
         legend = "rows: from, columns: to.   . allowed   X denied   # itself   ? left to the implementation"
         return "\n".join((title, *grid(self.sources, self.destinations, rows), legend))
+
+    def _through_proxies(self, plain: Cell, flow: Flow) -> Cell:
+        """What NetworkPolicy allows still meets the proxies of a mesh."""
+        outcome = decide_mesh(self.world, flow)
+        if outcome.verdict is Verdict.OK and not outcome.open:
+            return plain
+        return Cell(outcome.verdict, defined=not outcome.open)
 
     def _plain(self, source: str, destination: str, port: int, protocol: str) -> Cell | None:
         start, start_outside = self._number.get(source), self._number_outside.get(source)
@@ -196,12 +213,14 @@ def truth_table(
     *,
     profile: Profile = KINDNET,
     family: Family | None = None,
+    request: HttpRequest | None = None,
 ) -> TruthTable:
     """The table of a world.
 
     ports: (number, protocol) pairs; None takes the ports that pods declare. sources and destinations: pods,
     addresses, and for destinations "service:namespace/name"; None takes every pod that is on the network,
-    then the world's externals. Raises WorldError for a name that is not in the world.
+    then the world's externals. request: what is asked in each flow, where a mesh looks at it. Raises WorldError for a
+    name that is not in the world.
     """
     everything = [pod.key for pod in world.index.pods] + list(world.externals)
     table = TruthTable(
@@ -211,6 +230,7 @@ def truth_table(
         declared_ports(world) if ports is None else list(ports),
         profile,
         family,
+        request,
     )
     for name in dict.fromkeys((*table.sources, *table.destinations)):
         if name.startswith("service:"):

@@ -31,7 +31,6 @@ def passage(
 ) -> Passage:
     """What becomes of one request, without the reasons told: the fast way."""
     facts = facts or _FACTS
-    # Only a token's times need the clock.
     now = facts.now if facts.now is not None else time.time()
     sending = send(view, client, target, request)
     return receive(view, target, sending, request, source, facts, now)
@@ -50,10 +49,6 @@ def explained(view: MeshView, went: Passage) -> MeshDecision:
     outcome, workload = went.outcome, view.workload(went.target.pod)
     layers = tuple(_layers(view, went, workload))
     decided_by, path, line = _decider(went, workload)
-    open_ = outcome.open
-    if workload.custom and went.attributes is not None:
-        names = ", ".join(policy.key.path for policy in workload.custom)
-        open_ = f"AuthorizationPolicy {names} hands the decision to an external authorizer (CUSTOM), which is not modelled"
     dry = [f"dry-run DENY: {went.dry_deny}"] if went.dry_deny not in (None, "none") else []
     if went.dry_allow is not None:
         dry.append(f"dry-run ALLOW: {went.dry_allow}")
@@ -74,7 +69,7 @@ def explained(view: MeshView, went: Passage) -> MeshDecision:
         path=path,
         line=line,
         traps=tuple(traps_of(went, workload)),
-        open=open_,
+        open=outcome.open,
     )
 
 

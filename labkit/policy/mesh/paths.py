@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from .meshconfig import Normalization
 
@@ -10,6 +11,7 @@ _UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 
 
+@lru_cache(maxsize=4096)
 def normalize(path: str, how: Normalization) -> str | None:
     """The path that is compared and passed on, with its query; None when the proxy answers 400.
 
@@ -31,7 +33,7 @@ def normalize(path: str, how: Normalization) -> str | None:
 
 def without_query(path: str) -> str:
     """PathUtil::removeQueryAndFragment: what `paths` are compared with."""
-    return re.split("[?#]", path, maxsplit=1)[0]
+    return path.partition("?")[0].partition("#")[0]
 
 
 def _canonical(path: str) -> str:

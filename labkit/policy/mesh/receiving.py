@@ -19,13 +19,14 @@ from .mtls import Chain, Setting, Wire, chain
 from .paths import normalize, without_query
 from .protocols import PortProtocol
 from .sending import Sending, Target
-from .view import Filters, MeshView
+from .view import Filters, MeshView, Workload
 
 # Ports that istio-init keeps from the proxy, and the one that the proxy itself listens on.
 NOT_CAPTURED = frozenset({15020, 15021, 15090})
 INBOUND = 15006
 
 DENIED = "RBAC: access denied"
+_CUSTOM = "hands the decision to an external authorizer (CUSTOM), which is not modelled"
 _BROKEN = "upstream connect error or disconnect/reset before headers. "
 TERMINATED = f"{_BROKEN}reset reason: connection termination"
 NOT_CONNECTED = f"{_BROKEN}retried and the latest reset reason: remote connection failure"
@@ -105,7 +106,7 @@ def receive(
     if taken is not Chain.HTTP or request is None:
         attributes = _tcp_attributes(target, sending, taken, source)
         passage = Passage(target, sending, OK, True, protocol, setting, taken, None, attributes)
-        return _authorized(passage, workload.tcp, tcp=True)
+        return _authorized(passage, workload, tcp=True)
     path = normalize(request.path, view.config.normalization)
     if path is None:
         outcome = Outcome(Verdict.BAD_REQUEST, 400, details="path_normalization_failed")
@@ -116,7 +117,7 @@ def receive(
         return Passage(target, sending, _unauthenticated(jwt, asked), True, protocol, setting, taken, jwt)
     attributes = _attributes(target, sending, jwt, source)
     passage = Passage(target, sending, OK, True, protocol, setting, taken, jwt, attributes)
-    return _authorized(passage, workload.http, tcp=False)
+    return _authorized(passage, workload, tcp=False)
 
 
 def authorize(filters: Filters, attributes: Attributes) -> tuple[bool, CompiledRule | None, Action | None]:
@@ -134,7 +135,8 @@ def authorize(filters: Filters, attributes: Attributes) -> tuple[bool, CompiledR
     return allowed is not None, allowed, Action.ALLOW
 
 
-def _authorized(passage: Passage, filters: Filters, *, tcp: bool) -> Passage:
+def _authorized(passage: Passage, workload: Workload, *, tcp: bool) -> Passage:
+    filters = workload.tcp if tcp else workload.http
     attributes = passage.attributes
     assert attributes is not None
     passed, rule, action = authorize(filters, attributes)
@@ -143,7 +145,10 @@ def _authorized(passage: Passage, filters: Filters, *, tcp: bool) -> Passage:
         outcome = _denied(passage.sending, rule.key if rule else "none", attributes, tcp=tcp)
     elif rule is not None:
         outcome = Outcome(Verdict.OK, matched=rule.key)
-    if passage.jwt is not None and passage.jwt.open:
+    if workload.custom:
+        names = ", ".join(policy.key.path for policy in workload.custom)
+        outcome = _with_doubt(outcome, f"AuthorizationPolicy {names} {_CUSTOM}")
+    elif passage.jwt is not None and passage.jwt.open:
         outcome = _with_doubt(outcome, passage.jwt.open)
     return Passage(
         passage.target,

@@ -12,6 +12,7 @@ from .mtls import Mode, Wire
 from .protocols import PortProtocol, port_protocol
 from .view import MeshView
 
+_REMEMBERED = 20_000
 _TLS_OF_RULE = {TlsMode.DISABLE: Wire.PLAINTEXT, TlsMode.ISTIO_MUTUAL: Wire.MUTUAL}
 
 
@@ -60,7 +61,20 @@ class Sending:
 
 
 def send(view: MeshView, client: Pod | None, target: Target, request: HttpRequest | None) -> Sending:
-    """What a client puts on the wire towards a target."""
+    """What a client puts on the wire towards a target; of a request only host and scheme have to do with it."""
+    asked = (request.host, request.scheme) if request is not None else None
+    service = target.service.key if target.service else ""
+    port = target.service_port.port if target.service_port else 0
+    key = (client.key if client else "", target.pod.key, target.port, service, port, len(target.whole), asked)
+    known: Sending | None = view.remembered.get(key)
+    if known is None:
+        if len(view.remembered) > _REMEMBERED:
+            view.remembered.clear()
+        known = view.remembered[key] = _send(view, client, target, request)
+    return known
+
+
+def _send(view: MeshView, client: Pod | None, target: Target, request: HttpRequest | None) -> Sending:
     encrypted = request is not None and request.scheme == "https"
     own = Wire.TLS if encrypted else Wire.PLAINTEXT
     if client is None or not view.meshed(client):

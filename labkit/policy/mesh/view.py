@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from labkit.policy.model import Pod, Service, ServicePort
 
@@ -66,6 +66,9 @@ class MeshView:
         self._workloads: dict[tuple[str, frozenset[tuple[str, str]]], Workload] = {}
         self._protocols: dict[tuple[str, int], tuple[PortProtocol, Service | None, ServicePort | None]] = {}
         self._meshed: dict[str, bool] = {}
+        self._of_pod: dict[str, tuple[Pod, Workload]] = {}
+        # What `sending` and `meshed` found out for this world, by what was asked.
+        self.remembered: dict[Any, Any] = {}
         self._rules: dict[tuple[str, str, frozenset[tuple[str, str]]], DestinationRule | None] = {}
 
     @cached_property
@@ -105,6 +108,14 @@ class MeshView:
 
     def workload(self, pod: Pod) -> Workload:
         """What is attached to a pod."""
+        of_pod = self._of_pod.get(pod.key)
+        if of_pod is not None and of_pod[0] is pod:
+            return of_pod[1]
+        found = self._of_labels(pod)
+        self._of_pod[pod.key] = (pod, found)
+        return found
+
+    def _of_labels(self, pod: Pod) -> Workload:
         key = (pod.namespace, frozenset(pod.labels.items()))
         known = self._workloads.get(key)
         if known is None:
