@@ -190,12 +190,8 @@ def test_an_engine_whose_disk_is_too_small_is_told_before_the_image_goes_there(
 
 
 def test_what_killed_programs_left_is_swept_up_once_it_is_old(tmp_path: Path) -> None:
-    for name in (
-        "parts/box-abc/wheels/one.whl",
-        "layers/.layer-abc",
-        "wheels/.one.whl-12345678",
-        "wheels/one.whl",
-    ):
+    old = ("parts/box-abc/wheels/one.whl", "files/kind/1/.kind-12345678", "wheels/.one.whl-12345678")
+    for name in (*old, "wheels/one.whl", "mine/.config-12345678"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     sweep(tmp_path)
