@@ -10,10 +10,12 @@ import pytest
 from labkit.cluster import components
 from labkit.cluster.components import ComponentError, Outcome
 from labkit.cluster.paper import PaperCluster
+from labkit.cluster.steps import Steps
 from labkit.course.lab import Lab
 from labkit.course.learner_errors import LearnerError
 from labkit.course.progress import Progress
 from labkit.course.requiring import require
+from labkit.widgets import StepsView, display
 
 
 @pytest.fixture
@@ -74,3 +76,27 @@ def test_a_failure_is_told_with_what_the_cluster_says_and_no_traceback(
     lab.cluster = Running()
     with pytest.raises(LearnerError, match="pod istio-system/istiod-1"):
         lab.require("istio")
+
+
+def test_in_a_notebook_the_steps_are_a_view_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[StepsView] = []
+    monkeypatch.setattr(display, "static_only", lambda: "")
+    monkeypatch.setattr(StepsView, "display", lambda self: shown.append(self))
+
+    def ensures(_cluster: object, _names: object, progress: Steps) -> list[Outcome]:
+        progress.begin("Rendering Istio 1.31.1")
+        return [Outcome("istio", "Istio", "1.31.1", "installed")]
+
+    monkeypatch.setattr(components, "ensure", ensures)
+    said: list[str] = []
+    require(Running(), ["istio"], said.append)
+    [view] = shown
+    assert view.to_text().startswith("Bringing in Istio\n  ✓ Rendering Istio 1.31.1")
+    assert said[0] == "Istio 1.31.1 was installed and works."
+
+
+def test_in_a_notebook_nothing_is_shown_of_what_is_there_already(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(display, "static_only", lambda: "")
+    monkeypatch.setattr(StepsView, "display", lambda _self: pytest.fail("there is nothing to show"))
+    monkeypatch.setattr(components, "ensure", lambda *_: [Outcome("istio", "Istio", "1.31.1", "found")])
+    require(Running(), ["istio"], lambda _line: None)
