@@ -319,13 +319,15 @@ def _token_rules(world: World) -> Iterator[Remark]:
     meshed = [pod for pod in world.pods.values() if view.meshed(pod)]
     about_tokens = (Subject.REQUEST_PRINCIPAL, Subject.CLAIM)
     required: set[ObjectKey] = set()
+    told: set[ObjectKey] = set()
     for pod in meshed:
         workload = view.workload(pod)
         for policy in workload.authorization:
             conditions = [c for rule in policy.http for c in rule.conditions() if c.subject in about_tokens]
             if conditions and workload.jwt:
                 required |= {item.key for item in workload.authentication}
-            if conditions and not workload.jwt:
+            if conditions and not workload.jwt and policy.key not in told:
+                told.add(policy.key)
                 place = conditions[0].path or conditions[0].not_path
                 text = f"no RequestAuthentication applies to {pod.key}, so no request to it ever has a principal or claims"
                 yield _remark("no-request-authentication", policy.key, text, place, policy.line(place))
