@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from labkit.pocket.api.custom import columns, jsonpath
+from labkit.pocket.api.custom import celrules, columns, jsonpath
 from labkit.pocket.api.custom.conforming import BadMetadata, fill_in, prune
 from labkit.pocket.api.custom.definitions import condition
 from labkit.pocket.api.custom.structural import Structural, compile_schema, node_of
@@ -67,6 +67,7 @@ class CustomKind:
             default=self._default,
             admit=self._admit,
             validate=self._validate,
+            validate_update=self._validate_update,
             validate_status=self._validate_status,
             fields=self._fields,
             generation=True,
@@ -203,7 +204,17 @@ class CustomKind:
         errors = validate({**raw, "required": required}, content, "")
         errors += list_errors(self.schema, content, "")
         errors += embedded_errors(self.schema, content, "")
-        return errors + self._scale_errors(obj, "spec", "status")
+        errors += self._scale_errors(obj, "spec", "status")
+        return errors + celrules.errors(self.schema, self._judged(obj), errors)
+
+    def _judged(self, obj: Obj) -> Obj:
+        """What rules see of an object: of the metadata only the names."""
+        metadata = obj["metadata"]
+        names = {field: metadata[field] for field in ("name", "generateName") if field in metadata}
+        return {**obj, "metadata": names}
+
+    def _validate_update(self, obj: Obj, old: Obj) -> list[FieldError]:
+        return celrules.change_errors(self.schema, self._judged(obj), self._judged(old))
 
     def _validate_status(self, obj: Obj, _old: Obj) -> list[FieldError]:
         self._default(obj)

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from labkit.pocket.api.custom.cel import compile_rule
+from labkit.pocket.api.custom.celtokens import CelMistake
 from labkit.pocket.api.custom.validation import validate
 from labkit.pocket.api.fields import FieldError, forbidden, invalid, not_supported, required
 
@@ -108,12 +110,26 @@ def _sense(schema: Schema, field: str) -> Iterator[FieldError]:
     for word in ("$ref", "definitions", "dependencies", "patternProperties", "id", "additionalItems"):
         if schema.get(word):
             yield forbidden(f"{field}.{word}", f"{word} is not supported")
+    for index, rule in enumerate(schema.get("x-kubernetes-validations") or ()):
+        yield from _rule(rule, f"{field}.x-kubernetes-validations[{index}]")
     yield from _list_sense(schema, field)
     map_type = schema.get("x-kubernetes-map-type")
     if map_type and map_type not in ("atomic", "granular"):
         yield not_supported(f"{field}.x-kubernetes-map-type", map_type, ["atomic", "granular"])
     for child, at in _children(schema, field):
         yield from _sense(child, at)
+
+
+def _rule(rule: Any, field: str) -> Iterator[FieldError]:
+    text = rule.get("rule", "")
+    if not text.strip():
+        yield required(f"{field}.rule", "rule is not specified")
+        return
+    try:
+        compile_rule(text)
+    except CelMistake as mistake:
+        if "Syntax error" in str(mistake):  # what is only not known here may be known upstream
+            yield invalid(f"{field}.rule", text, f"compilation failed: ERROR: <input>: {mistake}")
 
 
 def _list_sense(schema: Schema, field: str) -> Iterator[FieldError]:

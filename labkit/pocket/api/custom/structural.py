@@ -34,6 +34,8 @@ class Structural:
     defaults_within: bool = False
     """Whether there is a default here or beneath."""
     default: Any = None
+    rules_within: bool = False
+    """Whether there are CEL rules here or beneath."""
     list_type: str = ""
     map_keys: tuple[str, ...] = ()
 
@@ -60,6 +62,8 @@ def compile_schema(raw: Mapping[str, Any]) -> Structural:
     beneath = [*properties.values()]
     beneath += [one for one in (compiled.items, compiled.additional) if isinstance(one, Structural)]
     compiled.defaults_within = compiled.has_default or any(one.defaults_within for one in beneath)
+    own_rules = bool(raw.get("x-kubernetes-validations"))
+    compiled.rules_within = own_rules or any(one.rules_within for one in beneath)
     return compiled
 
 

@@ -105,7 +105,7 @@ def _string_errors(schema: Schema, value: str, path: str, shown: str) -> Iterato
         yield too_long(path, schema["maxLength"])
     elif "minLength" in schema and len(value) < schema["minLength"]:
         yield invalid(path, value, f"{shown} in body should be at least {schema['minLength']} chars long")
-    elif schema.get("pattern") and not _pattern(schema["pattern"]).search(value):
+    elif schema.get("pattern") and not go_pattern(schema["pattern"]).search(value):
         yield invalid(path, value, f"{shown} in body should match '{schema['pattern']}'")
     form = schema.get("format") or ""
     if form and not fits(form, value):
@@ -115,7 +115,7 @@ def _string_errors(schema: Schema, value: str, path: str, shown: str) -> Iterato
 
 
 @lru_cache(maxsize=1000)
-def _pattern(text: str) -> re.Pattern[str]:
+def go_pattern(text: str) -> re.Pattern[str]:
     r"""Go's regular expressions for Python: `\z` is `\Z`, and classes such as [[:alpha:]] are spelled out."""
     for name, characters in (
         ("alpha", "A-Za-z"),

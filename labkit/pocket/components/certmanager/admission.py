@@ -10,9 +10,10 @@ import ipaddress
 from typing import Any
 
 from labkit.pocket.api import User, names
+from labkit.pocket.api.custom import durations
 from labkit.pocket.api.custom.kind import Webhook
 from labkit.pocket.api.fields import FieldError, forbidden, invalid, not_supported, required, too_long
-from labkit.pocket.components.certmanager import durations, pki
+from labkit.pocket.components.certmanager import pki
 from labkit.pocket.components.certmanager.conditions import (
     CERTIFICATES,
     CLUSTER_ISSUERS,

@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
+from labkit.pocket.api.custom.durations import seconds
 from labkit.pocket.components.certmanager import usages
-from labkit.pocket.components.certmanager.durations import seconds
 
 Obj = dict[str, Any]
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey
