@@ -81,6 +81,10 @@ def own_engine(why: str) -> Iterator[str]:
     finally:
         subprocess.run([folder / "start-docker", data, "stop"], check=False, capture_output=True)
         shutil.rmtree(data, ignore_errors=True)
+        # What the script calls the folder for the engine's run-time state, which stays when the engine ends.
+        number = subprocess.run(["cksum"], input=f"{data}\n", capture_output=True, text=True, check=False)
+        if number.returncode == 0:
+            shutil.rmtree(f"/run/lab-docker-{number.stdout.split()[0]}", ignore_errors=True)
 
 
 @contextlib.contextmanager

@@ -113,7 +113,7 @@ def test_low_inotify_limits_are_told_and_too_many_nodes_for_them_refused(tools: 
     assert "65536 watches and 128 instances" in warning.explanation
     assert "fs.inotify.max_user_instances=512" in warning.remedy
     message = refusal(tools, low, nodes=4)
-    assert "The 5 nodes that there would be take 135 instances" in message
+    assert "The 5 nodes that there would be take 130 instances" in message
     assert asked(tools, machine(tmp_path / "high"), nodes=4) == []
     few_watches = machine(tmp_path, {"proc/sys/fs/inotify/max_user_watches": "8192"})
     assert [finding.title for finding in asked(tools, few_watches)] == ["limits of inotify"]

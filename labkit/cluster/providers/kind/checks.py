@@ -20,8 +20,8 @@ from .nodes import Node
 GB = 10**9
 # The values that kind's documentation recommends: https://kind.sigs.k8s.io/docs/user/known-issues/#pod-errors-due-to-too-many-open-files
 WATCHES, INSTANCES = 524288, 512
-# Instances that a node takes, counted in /proc/*/fd with Kubernetes 1.34; and watches with which one comes up beside a desktop.
-INSTANCES_OF_PLANE, INSTANCES_OF_WORKER = 27, 14
+# Instances that a node takes of root's, counted in /proc/*/fd with Kubernetes 1.34; watches with which one comes up.
+INSTANCES_OF_PLANE, INSTANCES_OF_WORKER = 26, 13
 WATCHES_OF_ONE = 65536
 #: Bytes. An empty cluster of one node has 0.55 GB, measured; kubeadm asks for 1.7 GB, a mesh with a demo wants 4.
 LEAST_MEMORY, ENOUGH_MEMORY, A_NODE = 1 * GB, 4 * GB, 700 * 10**6

@@ -64,6 +64,8 @@ def remove_network(engine: Engine) -> bool:
     """Remove kind's network if nobody uses it; whether it is gone."""
     if nodes(engine):
         return False
+    if not network_is_there(engine):
+        return True
     try:
         engine.run("network", "rm", NETWORK)
     except ClusterError:  # somebody's container is in it
