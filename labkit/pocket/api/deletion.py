@@ -60,6 +60,9 @@ def delete(
     marked = _marked(old, grace, finalizers, rules)
     if is_finished(marked, rules):
         if not options.dry_run:
+            if rules.ends_gracefully and marked != old:
+                # Watchers see that its time is up before they see that it is gone, as from registry/generic.
+                old = api.store.put(conversion.bucket, marked)
             api.store.remove(conversion.bucket, namespace, name)
         return conversion.read(old)
     if marked == old or options.dry_run:

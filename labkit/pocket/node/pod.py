@@ -233,7 +233,7 @@ class PodLife:
         if pod["metadata"]["uid"] != self.uid:
             return None
         status = pod.setdefault("status", {})
-        phase = podstatus.phase(self._records)
+        phase = podstatus.phase(self._records, ending="deletionTimestamp" in pod["metadata"])
         if status.get("phase") in ("Succeeded", "Failed"):
             phase = status["phase"]
         status["conditions"] = podstatus.conditions(

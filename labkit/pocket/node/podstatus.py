@@ -74,13 +74,16 @@ def is_sidecar(container: _Object) -> bool:
     return container.get("restartPolicy") == "Always"
 
 
-def phase(records: Sequence[ContainerRecord]) -> str:
-    """Pending, Running, Succeeded or Failed (kubelet_pods.go:getPhase)."""
+def phase(records: Sequence[ContainerRecord], *, ending: bool = False) -> str:
+    """Pending, Running, Succeeded or Failed (kubelet_pods.go:getPhase).
+
+    Of a pod that is ending no container is started again, so it is over when all have ended.
+    """
     init = [record for record in records if record.init and not record.sidecar]
     main = [record for record in records if not record.init]
     if any(record.finished and record.exit_code for record in init):
         return "Failed"
-    if all(record.finished for record in main):
+    if all(record.finished or (ending and record.exit_code is not None) for record in main):
         return "Failed" if any(record.exit_code for record in main) else "Succeeded"
     if not all(record.exit_code == 0 for record in init):
         return "Pending"

@@ -271,10 +271,11 @@ async def test_a_watch_in_the_process_begins_with_what_there_is(api: Api) -> Non
     api.create("pods", pod("c", "default"))
     api.create("pods", pod("d"))
     api.delete("pods", "a", "shop")
-    seen = [await anext(watch) for _ in range(3)]
+    seen = [await anext(watch) for _ in range(4)]
     assert [(kind, obj["metadata"]["name"]) for kind, obj in seen] == [
         ("ADDED", "a"),
         ("ADDED", "d"),
+        ("MODIFIED", "a"),  # its time is up
         ("DELETED", "a"),
     ]
     watch.close()

@@ -113,7 +113,8 @@ async def test_an_informer_tells_each_change_once_with_the_state_before() -> Non
         (s.object["metadata"]["labels"]["a"], s.previous and s.previous["metadata"]["labels"]["a"], s.deleted)
         for s in told
     ]
-    assert labels == [("1", None, False), ("2", "1", False), ("2", "2", True)]
+    # Of a pod watchers see that its time is up before they see that it is gone.
+    assert labels == [("1", None, False), ("2", "1", False), ("2", "2", False), ("2", "2", True)]
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 

@@ -254,6 +254,7 @@ RULES = Rules(
     fields=fields,
     generation=True,
     grace_period=grace_period,
+    ends_gracefully=True,
     row=row,
     warnings=warnings,
 )

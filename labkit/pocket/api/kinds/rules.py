@@ -87,6 +87,7 @@ class Rules:
     generation     whether metadata.generation counts changes (of everything but metadata and status)
     keeps_status   status may be given at creation
     grace_period   how long a deletion waits, in seconds, given what the request wants
+    ends_gracefully  whether the end of that wait is a change of its own, which watchers see before the deletion
     refuse_delete  why an object may not be deleted; empty when it may
     mark_deleted   what else a beginning deletion changes in the object
     holds_back     whether something besides metadata.finalizers keeps a deleted object
@@ -108,6 +109,7 @@ class Rules:
     unconditional: bool = True
     keeps_status: bool = False
     grace_period: Callable[[Obj, int | None], int] = _no_grace
+    ends_gracefully: bool = False
     refuse_delete: Callable[[Obj], str] = _no_refusal
     mark_deleted: Callable[[Obj], None] = _nothing
     holds_back: Callable[[Obj], bool] = _never
