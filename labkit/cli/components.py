@@ -65,7 +65,10 @@ def components(ctx: click.Context, output: str) -> None:
 @components.command()
 @click.argument("names", nargs=-1, required=True)
 def get(names: tuple[str, ...]) -> None:
-    """Fetch tools or manifests NAMES into the cache now, if they are not here yet; print where they are."""
+    """Fetch tools or manifests into the cache.
+
+    Nothing is fetched that is here already; prints where each of NAMES is.
+    """
     from labkit.cluster import tools
 
     table = tools.read()
@@ -86,9 +89,9 @@ def get(names: tuple[str, ...]) -> None:
     "--check", is_flag=True, help="Change nothing; exit code 1 when a checksum is missing or another."
 )
 def pin(names: tuple[str, ...], check: bool) -> None:
-    """Complete the checksums in components.toml for all platforms from what publishers say; for those who maintain the table.
+    """Complete the table's checksums; for maintainers.
 
-    A checksum that stands there and differs is never changed, but told: remove it first, when you know why it changed.
+    Asks publishers for the checksums that components.toml has not, for all platforms, or of NAMES alone. A checksum that stands there and differs is never changed, but told: remove it first, when you know why it changed.
     """
     from labkit.cluster import tools
     from labkit.cluster.tools.pinning import pin as pin_table

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import shutil
 import subprocess
 import sys
 import tarfile
@@ -57,7 +56,7 @@ def box(tmp_path: Path) -> Path:
 def run(box: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """As on the laptop: the script out of the box, another Python than that of these tests, and no way to any index."""
     subprocess.run(["tar", "xf", box, "install.py"], cwd=box.parent, check=True)
-    python = shutil.which("python3", path="/usr/bin:/usr/local/bin") or sys.executable
+    python = Path(sys.base_prefix) / "bin" / "python3"  # no virtual environment: it has nothing installed
     environment = {
         "PATH": "/usr/bin:/bin",
         "PIP_INDEX_URL": "http://nowhere.invalid/simple",
