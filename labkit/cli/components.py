@@ -91,7 +91,8 @@ def get(names: tuple[str, ...]) -> None:
 def pin(names: tuple[str, ...], check: bool) -> None:
     """Complete the table's checksums; for maintainers.
 
-    Asks publishers for the checksums that components.toml has not, for all platforms, or of NAMES alone. A checksum that stands there and differs is never changed, but told: remove it first, when you know why it changed.
+    Asks publishers for the checksums that components.toml has not, for all platforms, or of NAMES alone. A checksum that stands
+    there and differs is never changed, but told: remove it first, when you know why it changed.
     """
     from labkit.cluster import tools
     from labkit.cluster.tools.pinning import pin as pin_table
