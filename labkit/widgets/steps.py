@@ -124,16 +124,6 @@ class StepsView(Viewable):
                     self._live.steps = self._traits()["steps"]
 
 
-@contextlib.contextmanager
-def following(title: str, say: Callable[[str], None]) -> Iterator[Callable[[str], None]]:
-    """A progress for a `with`: shown as a live view where a notebook can show one, elsewhere said as lines."""
-    if static_only():
-        yield lambda line: say(f"  {line} ...")
-        return
-    with StepsView(title).showing() as steps:
-        yield steps
-
-
 class _Once:
     """Calls something the first time, and never again (what it does may come back here)."""
 
@@ -146,4 +136,4 @@ class _Once:
             work()
 
 
-__all__ = ["StepsView", "following"]
+__all__ = ["StepsView"]

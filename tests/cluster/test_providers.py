@@ -53,12 +53,13 @@ def test_a_cluster_that_does_not_look_like_a_lab_is_refused_unless_told_so(tmp_p
     assert ExistingProvider(config, allow_any=True).connect().client.server == "https://10.1.2.3:6443"
 
 
-def test_existing_lists_lab_contexts_and_leaves_labkits_own_to_pocket(tmp_path: Path) -> None:
+def test_existing_lists_lab_contexts_and_leaves_labkits_own_to_who_made_them(tmp_path: Path) -> None:
     config = kubeconfig(
         tmp_path / "c",
         ("kind-a", "https://127.0.0.1:1"),
         ("prod", "https://10.0.0.1"),
         ("labkit-x", "https://127.0.0.1:2"),
+        ("kind-labkit-y", "https://127.0.0.1:3"),
     )
     assert [found.name for found in ExistingProvider(config).list()] == ["kind-a"]
     assert ExistingProvider(tmp_path / "none").list() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import select
 import stat
 import subprocess
@@ -117,6 +118,30 @@ def test_a_pods_port_is_forwarded_to_this_machine(kind_cluster: KindCluster, two
                 assert answer.read() == b"server"
         finally:
             forward.terminate()
+
+
+def test_the_lab_opens_on_it_with_kubectl_set(own_cluster: KindCluster) -> None:
+    command = [BIN / "labkit", "lab", "--provider", "kind", "--name", own_cluster.name, "--no-browser"]
+    env = {name: value for name, value in os.environ.items() if name not in ("KUBECONFIG", "LABKIT_PAPER")}
+    with subprocess.Popen(
+        command,
+        env={**env, "LABKIT_HOME": str(own_cluster.home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as lab:
+        try:
+            assert lab.stdout is not None
+            said = []
+            for line in lab.stdout:
+                said.append(line)
+                if "/lab/tree/notebooks/00-find-your-way" in line:
+                    break
+            assert f"Cluster {own_cluster.name} is up" in "".join(said)
+            variables = Path(f"/proc/{lab.pid}/environ").read_bytes().decode().split("\0")
+            assert f"KUBECONFIG={own_cluster.kubeconfig}" in variables
+        finally:
+            lab.terminate()
 
 
 def test_its_logs_are_exported(own_cluster: KindCluster, tmp_path: Path) -> None:

@@ -79,8 +79,8 @@ class ExistingProvider:
                 context = read_context(self._kubeconfig, one["name"])
             except NoSuchContext:
                 continue  # a context whose credentials cannot be read is none that we can use
-            if context.name.startswith("labkit-"):
-                continue  # the pocket provider lists it, and can end it
+            if context.name.startswith(("labkit-", "kind-labkit-")):
+                continue  # the provider that made it lists it, and can end it
             if self._allow_any or looks_like_a_lab(context):
                 found.append(self._provided(context, running=True))
         return found
