@@ -211,7 +211,7 @@ def _unreachable(sending: Sending) -> Outcome:
     """The client's proxy cannot complete its handshake."""
     if sending.http:
         return Outcome(Verdict.UNAVAILABLE, 503, NOT_CONNECTED, flags="UF")
-    return Outcome(Verdict.CLOSED if sending.proxied else Verdict.RESET, flags="UF", curl=(52, 56, 35))
+    return Outcome(Verdict.RESET, flags="UF", curl=(56, 35))
 
 
 def _no_chain(taken: Chain, sending: Sending) -> Outcome:
