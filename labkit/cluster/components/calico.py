@@ -21,7 +21,7 @@ from . import applying
 from .checking import refuse_what_fails
 from .record import Record, Reference
 from .removing import remove
-from .shape import PATIENCE, ComponentError, Options, Refused
+from .shape import PATIENCE, ComponentError, Options, Real, Refused
 from .sources import Pinned, Sources
 
 _OPERATOR = "operator.tigera.io/v1"
@@ -35,7 +35,7 @@ _POLICY_SYNC = (
 )
 
 
-class Calico:
+class Calico(Real):
     """A cluster's network, with policies of its own besides Kubernetes': tiers, global policies, staged policies."""
 
     name = "calico"
@@ -46,14 +46,6 @@ class Calico:
 
     def __init__(self, sources: Sources | None = None) -> None:
         self._sources = sources or Pinned()
-
-    def embedded(self, cluster: Cluster) -> bool:  # noqa: ARG002 - the shape of all components
-        """No: this is the real one."""
-        return False
-
-    def needs(self, cluster: Cluster) -> Sequence[str]:  # noqa: ARG002 - the shape of all components
-        """Nothing."""
-        return ()
 
     def install(self, cluster: Cluster, progress: Progress, options: Options) -> None:
         """Apply definitions, operator, and what the operator shall make. Raises Refused on a cluster that has a network."""

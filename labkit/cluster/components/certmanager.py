@@ -18,7 +18,7 @@ from .evidence import troubles
 from .record import Record, Reference
 from .removing import remove
 from .serverside import dry_run_create
-from .shape import PATIENCE, ComponentError, Options
+from .shape import PATIENCE, ComponentError, Options, Real
 from .sources import Pinned, Sources
 
 _NAMESPACE = "cert-manager"
@@ -31,7 +31,7 @@ _WEBHOOK_SECONDS = (
 _LEASES = ("cert-manager-controller", "cert-manager-cainjector-leader-election")
 
 
-class CertManager:
+class CertManager(Real):
     """Certificates as objects: an Issuer signs, a Certificate asks, a Secret holds the result."""
 
     name = "cert-manager"
@@ -40,14 +40,6 @@ class CertManager:
 
     def __init__(self, sources: Sources | None = None) -> None:
         self._sources = sources or Pinned()
-
-    def embedded(self, cluster: Cluster) -> bool:  # noqa: ARG002 - the shape of all components
-        """No: this is the real one."""
-        return False
-
-    def needs(self, cluster: Cluster) -> Sequence[str]:  # noqa: ARG002 - the shape of all components
-        """Nothing."""
-        return ()
 
     def install(self, cluster: Cluster, progress: Progress, options: Options) -> None:
         """Apply the manifest. Raises Refused, ComponentError."""

@@ -35,6 +35,13 @@ class Embedded:
         """Nothing where it is built in."""
         return () if _serves(cluster) else self._real.needs(cluster)
 
+    def remarks(self, cluster: Cluster) -> Sequence[str]:
+        """What the built-in one stands in for."""
+        if not _serves(cluster):
+            return self._real.remarks(cluster)
+        said = ((cluster.get(_RESOURCE, self.name) or {}).get("status") or {}).get("standsInFor")
+        return [f"It stands in for {said}"] if said else []
+
     def install(self, cluster: Cluster, progress: Progress, options: Options) -> None:
         """Turn it on, or install it. Raises Missing where the cluster has no counterpart of it."""
         if not _serves(cluster):
@@ -78,9 +85,9 @@ class Embedded:
         if found is None:
             return [Finding(f"{self.title} is turned on", False, "it is not", f"labkit install {self.name}")]
         ready = _ready(found)
-        stands_in = (found.get("status") or {}).get("standsInFor", "")
-        why = str(ready.get("message", "")) or (f"stands in for {stands_in}" if stands_in else "")
-        return [Finding(f"{self.title} is ready", ready.get("status") == "True", why)]
+        return [
+            Finding(f"{self.title} is ready", ready.get("status") == "True", str(ready.get("message", "")))
+        ]
 
     def version(self, cluster: Cluster) -> str | None:
         """The version that the built-in one goes by, or that is installed."""
@@ -89,7 +96,7 @@ class Embedded:
         found = cluster.get(_RESOURCE, self.name)
         if found is None or _ready(found).get("status") != "True":
             return None
-        return str((found.get("status") or {}).get("version") or "built in")
+        return str((found.get("status") or {}).get("version") or "built in").removeprefix("v")
 
     def uninstall(self, cluster: Cluster, progress: Progress, timeout: float = PATIENCE) -> Sequence[str]:
         """Turn it off, or remove it."""

@@ -17,7 +17,8 @@ from .shape import Component, ComponentError, Missing, Options
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one component: `action` is "found", "installed", "extended", "repaired" or "removed"."""
+    """What became of one component: `action` is "found", "installed", "turned on", "extended", "repaired" or
+    "removed"."""
 
     name: str
     title: str
@@ -31,6 +32,7 @@ class Outcome:
         return {
             "found": f"{version} is there and works.",
             "installed": f"{version} was installed and works.",
+            "turned on": f"This cluster's own counterpart of {version} was turned on, and works.",
             "extended": f"{version} was there; what was missing of it was installed, and it works.",
             "repaired": f"{version} was there and did not work; it was installed again, and works.",
             "removed": f"{self.title} is gone.",
@@ -112,7 +114,7 @@ def _ensure_one(cluster: Cluster, component: Component, steps: Steps, options: O
     version = component.version(cluster)
     record = Record.read(cluster, component.name)
     there = record.extras if record else frozenset()
-    action = "installed"
+    action = "turned on" if component.embedded(cluster) else "installed"
     if version is not None:
         findings = component.verify(cluster)
         works = all(one.ok for one in findings)
@@ -133,7 +135,8 @@ def _ensure_one(cluster: Cluster, component: Component, steps: Steps, options: O
     if not all(one.ok for one in findings):
         raise ComponentError(f"{component.title} was installed and does not work:\n{told(findings)}")
     steps.end()
-    return Outcome(component.name, component.title, component.version(cluster) or "", action)
+    remarks = tuple(component.remarks(cluster))
+    return Outcome(component.name, component.title, component.version(cluster) or "", action, remarks)
 
 
 def _known_extras(component: Component, extras: frozenset[str]) -> None:

@@ -13,7 +13,7 @@ from . import applying
 from .checking import refuse_what_fails
 from .record import Record
 from .removing import remove
-from .shape import PATIENCE, ComponentError, Options
+from .shape import PATIENCE, ComponentError, Options, Real
 from .sources import Pinned, Sources
 
 _DEFINITION = "httproutes.gateway.networking.k8s.io"
@@ -21,7 +21,7 @@ _VERSION = "gateway.networking.k8s.io/bundle-version"
 _DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 
 
-class GatewayApi:
+class GatewayApi(Real):
     """Definitions alone: nothing runs."""
 
     name = "gateway-api"
@@ -30,14 +30,6 @@ class GatewayApi:
 
     def __init__(self, sources: Sources | None = None) -> None:
         self._sources = sources or Pinned()
-
-    def embedded(self, cluster: Cluster) -> bool:  # noqa: ARG002 - the shape of all components
-        """No: this is the real one."""
-        return False
-
-    def needs(self, cluster: Cluster) -> Sequence[str]:  # noqa: ARG002 - the shape of all components
-        """Nothing."""
-        return ()
 
     def install(self, cluster: Cluster, progress: Progress, options: Options) -> None:
         """Apply the standard channel. Raises Refused, ComponentError."""

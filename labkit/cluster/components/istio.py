@@ -20,7 +20,7 @@ from .evidence import troubles
 from .record import Record, Reference
 from .removing import remove
 from .serverside import dry_run_create
-from .shape import PATIENCE, ComponentError, Options
+from .shape import PATIENCE, ComponentError, Options, Real
 from .sources import Pinned, Sources
 
 _NAMESPACE = "istio-system"
@@ -30,7 +30,7 @@ _ROOT_CONFIG_MAP = (
 _WEBHOOK_SECONDS = 60.0
 
 
-class Istio:
+class Istio(Real):
     """The service mesh: istiod, its definitions and webhooks. Pods of namespaces labelled for it get sidecars."""
 
     name = "istio"
@@ -42,14 +42,6 @@ class Istio:
 
     def __init__(self, sources: Sources | None = None) -> None:
         self._sources = sources or Pinned()
-
-    def embedded(self, cluster: Cluster) -> bool:  # noqa: ARG002 - the shape of all components
-        """No: this is the real one."""
-        return False
-
-    def needs(self, cluster: Cluster) -> Sequence[str]:  # noqa: ARG002 - the shape of all components
-        """Nothing; waypoints of the ambient mode need the Gateway API, which can be installed at any time."""
-        return ()
 
     def install(self, cluster: Cluster, progress: Progress, options: Options) -> None:
         """Render and apply. Raises Refused, and ComponentError with istioctl's words."""

@@ -23,7 +23,7 @@ from .commands import Said, rendered, run
 from .record import Record
 from .removing import remove
 from .serverside import dry_run_create
-from .shape import PATIENCE, ComponentError, Options, Refused
+from .shape import PATIENCE, ComponentError, Options, Real, Refused
 from .sources import Pinned, Sources
 
 _NAMESPACE = "linkerd"
@@ -35,7 +35,7 @@ _WEBHOOK_SECONDS = 60.0
 _EDGE = re.compile(r"(?:edge|stable)-\d+\.\d+\.\d+")
 
 
-class Linkerd:
+class Linkerd(Real):
     """The service mesh of small proxies; they come into pods annotated linkerd.io/inject: enabled."""
 
     name = "linkerd"
@@ -44,10 +44,6 @@ class Linkerd:
 
     def __init__(self, sources: Sources | None = None) -> None:
         self._sources = sources or Pinned()
-
-    def embedded(self, cluster: Cluster) -> bool:  # noqa: ARG002 - the shape of all components
-        """No: this is the real one."""
-        return False
 
     def needs(self, cluster: Cluster) -> Sequence[str]:  # noqa: ARG002 - the shape of all components
         """The Gateway API, since 2.18."""

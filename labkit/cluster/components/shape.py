@@ -69,6 +69,9 @@ class Component(Protocol):
     def needs(self, cluster: Cluster) -> Sequence[str]:
         """Names of components that must be there first."""
 
+    def remarks(self, cluster: Cluster) -> Sequence[str]:
+        """What whoever learns with it should know, such as what stands in for what."""
+
     def install(self, cluster: Cluster, progress: Progress, options: Options) -> None:
         """Put it into the cluster, without waiting until it runs. Raises Refused where it cannot work."""
 
@@ -86,3 +89,19 @@ class Component(Protocol):
 
         Raises ComponentError when somebody else installed it.
         """
+
+
+class Real:
+    """What the real components have in common: nothing stands in for them, and most need nothing else."""
+
+    def embedded(self, cluster: Cluster) -> bool:  # noqa: ARG002 - some look at it
+        """No: this one is installed."""
+        return False
+
+    def needs(self, cluster: Cluster) -> Sequence[str]:  # noqa: ARG002
+        """Nothing."""
+        return ()
+
+    def remarks(self, cluster: Cluster) -> Sequence[str]:  # noqa: ARG002
+        """None."""
+        return ()

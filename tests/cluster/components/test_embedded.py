@@ -14,8 +14,9 @@ pytestmark = pytest.mark.cluster
 def test_what_is_built_in_is_turned_on_asked_and_turned_off(cluster: Cluster) -> None:
     said: list[str] = []
     [outcome] = components.ensure(cluster, ["cert-manager"], said.append)
-    assert outcome.action == "installed"
+    assert outcome.action == "turned on"
     assert "Turning on this cluster's own cert-manager" in said
+    assert "Not played: ACME" in outcome.notes[0]  # what it stands in for, and what not
     assert outcome.version == components.get("cert-manager").version(cluster)
     assert all(one.ok for one in components.get("cert-manager").verify(cluster))
     assert cluster.kinds.named("certificates.cert-manager.io")

@@ -20,7 +20,7 @@ def test_every_component_has_the_shape(name: str) -> None:
     component = components.get(name)
     assert component.name == name
     assert component.title
-    for method in ("needs", "install", "wait", "verify", "version", "uninstall", "embedded"):
+    for method in ("needs", "install", "wait", "verify", "version", "uninstall", "embedded", "remarks"):
         assert callable(getattr(component, method))
 
 
