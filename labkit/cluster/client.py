@@ -7,6 +7,7 @@ WebSocket. Its model classes and `call_api`, which change from release to releas
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,8 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 30.0
+_RETRIES = 10  # client-go's number
+_LONGEST_PAUSE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +91,17 @@ def _configuration(path: str | None, context: str | None) -> Any:
     return configuration
 
 
+def _asked_to_come_back(response: Any) -> float | None:
+    """Seconds after which a server that is busy, or not ready for this kind yet, wants to be asked again; as client-go does it.
+
+    A definition that was changed a moment ago answers so ("storage is (re)initializing"). Nothing has been done then.
+    """
+    said = str(response.headers.get("Retry-After", ""))
+    if (response.status == 429 or response.status >= 500) and said.isdigit():
+        return min(float(said), _LONGEST_PAUSE)
+    return None
+
+
 class Client:
     """Requests to one API server. Thread-safe."""
 
@@ -130,13 +144,18 @@ class Client:
         timeout: float = READ_SECONDS,
     ) -> bytes:
         """Like `request`, for answers that are not JSON."""
-        response = self._send(method, path, query, body, content_type, timeout)
-        try:
-            data: bytes = response.read()
-        except self._network_errors() as problem:
-            raise self._unreachable(problem) from None
-        finally:
-            response.release_conn()
+        for tries_left in range(_RETRIES, -1, -1):
+            response = self._send(method, path, query, body, content_type, timeout)
+            try:
+                data: bytes = response.read()
+            except self._network_errors() as problem:
+                raise self._unreachable(problem) from None
+            finally:
+                response.release_conn()
+            pause = _asked_to_come_back(response)
+            if pause is None or not tries_left:
+                break
+            time.sleep(pause)
         if response.status >= 400:
             raise from_response(response.status, data)
         return data
