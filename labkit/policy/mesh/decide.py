@@ -12,7 +12,8 @@ from labkit.policy.request import HttpRequest
 from .compiled import Action
 from .conditions import rule_reasons
 from .decision import Layer, LayerName, MeshDecision, Reason
-from .jwtrules import AUDIENCE, Facts
+from .jwtfilter import AUDIENCE
+from .jwtrules import Facts
 from .mtls import Chain, Mode, Wire
 from .protocols import PortProtocol
 from .receiving import Passage, receive

@@ -14,7 +14,8 @@ from labkit.policy.request import HttpRequest
 
 from .attributes import Attributes
 from .compiled import Action, CompiledRule
-from .jwtrules import AUDIENCE, MISSING, Facts, JwtResult, authenticate
+from .jwtfilter import AUDIENCE, MISSING, JwtResult, authenticate
+from .jwtrules import Facts
 from .mtls import Chain, Setting, Wire, chain
 from .paths import normalize, without_query
 from .protocols import PortProtocol

@@ -6,10 +6,8 @@ never reaches the second.
 
 from __future__ import annotations
 
-import ipaddress
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,7 +16,15 @@ from labkit.policy.model import ObjectKey
 from labkit.policy.networkpolicy import Problem
 from labkit.policy.yamlseam import SourceMap
 
-from .matchers import is_template
+from .fieldchecks import (
+    address_problems,
+    attribute_problems,
+    empty_problems,
+    port_problems,
+    service_account_problems,
+    template_problems,
+    trust_domain_problems,
+)
 from .schema import schema_problems
 
 Found = Iterator[tuple[str, str]]
@@ -35,11 +41,6 @@ CUSTOM = (
 _ADD_EMPTY = "add an empty rule `{}` if you want it be triggered for every request"
 _TARGETS = (("", "Service"), ("networking.istio.io", "ServiceEntry"))
 _GATEWAYS = (("gateway.networking.k8s.io", "Gateway"), ("gateway.networking.k8s.io", "GatewayClass"))
-_LITERAL = re.compile(r"[a-zA-Z0-9\-._~%!$&'()+,;:@=]+")
-_PLAIN = (
-    *("source.namespace", "source.principal", "request.auth.principal", "request.auth.audiences"),
-    *("request.auth.presenter", "connection.sni"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +157,16 @@ def _source(source: Mapping[str, Any] | None, path: str, rule: int) -> Found:
     if not any(source.values()):
         yield path, f"`from.source` must not be empty, found at rule {rule}"
     for field in ("ipBlocks", "notIpBlocks", "remoteIpBlocks", "notRemoteIpBlocks"):
-        for problem in _addresses(source.get(field) or ()):
+        for problem in address_problems(source.get(field) or ()):
             yield f"{path}.{field}", problem
     for field, values in source.items():
         name = f"{field[0].upper()}{field[1:]}"
         if name.endswith("ServiceAccounts"):
-            problems = _service_accounts(name, values or ())
+            problems = service_account_problems(name, values or ())
         elif name.endswith("TrustDomains"):
-            problems = _trust_domains(name, values or ())
+            problems = trust_domain_problems(name, values or ())
         else:
-            problems = _empty(name, values or ())
+            problems = empty_problems(name, values or ())
         for problem in problems:
             yield f"{path}.{field}", problem
 
@@ -178,14 +179,14 @@ def _operation(operation: Mapping[str, Any] | None, path: str, rule: int) -> Fou
     if not any(operation.values()):
         yield path, f"`to.operation` must not be empty, found at rule {rule}"
     for field in ("ports", "notPorts"):
-        for problem in _ports(operation.get(field) or ()):
+        for problem in port_problems(operation.get(field) or ()):
             yield f"{path}.{field}", problem
     for field, values in operation.items():
         name = f"{field[0].upper()}{field[1:]}"
-        for problem in _empty(name, values or ()):
+        for problem in empty_problems(name, values or ()):
             yield f"{path}.{field}", problem
         if name.endswith("Paths"):
-            for problem in _templates(name, values or ()):
+            for problem in template_problems(name, values or ()):
                 yield f"{path}.{field}", problem
 
 
@@ -198,145 +199,8 @@ def _when(when: Mapping[str, Any], path: str) -> Found:
         yield path, f"at least one of `values` or `notValues` must be set for key {key}"
         return
     for field, word in (("values", "value"), ("notValues", "notValue")):
-        for problem in _attribute(key, [str(value) for value in when.get(field) or ()]):
+        for problem in attribute_problems(key, [str(value) for value in when.get(field) or ()]):
             yield f"{path}.{field}", f"invalid `{word}` for `key` {key}: {problem}"
-
-
-def _attribute(key: str, values: Sequence[str]) -> list[str]:
-    empty = _empty(key, values)
-    if empty:
-        return empty
-    if key in ("source.ip", "remote.ip", "destination.ip"):
-        return _listed(_addresses(values))
-    if key == "destination.port":
-        return _listed(_ports(values))
-    if key == "source.serviceAccount":
-        return _service_accounts(key, values)
-    if key == "source.trustDomain":
-        return _wildcards(key, values)
-    if key.startswith(("request.headers", "request.auth.claims", "experimental.envoy.filters.")):
-        opened = key.find("[")
-        well = key.endswith("]") and 0 < opened < len(key) - 2
-        return [] if well else [f"bad key ({key}): should have format a[b]"]
-    if key in _PLAIN:
-        return []
-    if key == "destination.namespace":
-        return [f"attribute {key} is replaced by the metadata.namespace"]
-    if key.startswith("destination.labels"):
-        return [f"attribute {key} is replaced by the workload selector"]
-    if key in ("destination.name", "destination.user"):
-        return [f"deprecated attribute {key}: only supported in v1alpha1"]
-    return [f"unknown attribute: {key}"]
-
-
-def _listed(problems: Sequence[str]) -> list[str]:
-    """Several errors of one check, as go-multierror prints them inside a sentence."""
-    if not problems:
-        return []
-    count = f"{len(problems)} error{'' if len(problems) == 1 else 's'} occurred:\n"
-    return [count + "".join(f"\t* {problem}\n" for problem in problems) + "\n"]
-
-
-def _empty(name: str, values: Sequence[str]) -> list[str]:
-    return [f"empty value not allowed, found in {name}"] if any(value == "" for value in values) else []
-
-
-def _wildcards(name: str, values: Sequence[str]) -> list[str]:
-    if empty := _empty(name, values):
-        return empty
-    for value in values:
-        if value.count("*") > 1:
-            return [f'at most one wildcard is allowed, found in {name}: "{value}"']
-        if "*" in value and not value.startswith("*") and not value.endswith("*"):
-            return [f'wildcard is only allowed at the start or end, found in {name}: "{value}"']
-    return []
-
-
-def _trust_domains(name: str, values: Sequence[str]) -> list[str]:
-    if found := _wildcards(name, values):
-        return found
-    return [f"trust domain must not contain '/', found in {name}: \"{v}\"" for v in values if "/" in v][:1]
-
-
-def _service_accounts(name: str, values: Sequence[str]) -> list[str]:
-    if len(values) > 16:
-        return ["may not have more than 16 values"]
-    form = "expected format 'serviceAccount' or 'namespace/serviceAccount', found"
-    for value in values:
-        namespace, slash, account = value.partition("/")
-        if value == "":
-            return [f"empty value not allowed, found in {name}"]
-        if "*" in value:
-            return [f"wildcard not allowed, found in {name}"]
-        if value.count("/") > 1:
-            return [f'{form} "{value}" in {name}']
-        if len(value) > 320:
-            return [f'value cannot exceed 320 characters, found "{value}" in {name}']
-        if slash and not namespace:
-            return [f'{form} empty namespace "{value}" in {name}']
-        if slash and not account:
-            return [f'{form} empty serviceAccount "{value}" in {name}']
-    return []
-
-
-def _addresses(values: Sequence[str]) -> list[str]:
-    problems = []
-    for value in values:
-        if "/" not in value:
-            try:
-                ipaddress.ip_address(value)
-            except ValueError:
-                problems.append(f"bad IP address ({value})")
-            continue
-        try:
-            ipaddress.ip_network(value, strict=False)
-        except ValueError:
-            problems.append(
-                f'bad CIDR range ({value}): netip.ParsePrefix("{value}"): {_prefix_problem(value)}'
-            )
-    return problems
-
-
-def _prefix_problem(value: str) -> str:
-    """The reason that Go's netip.ParsePrefix gives."""
-    address, _, bits = value.rpartition("/")
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return f'ParseAddr("{address}"): unable to parse IP'
-    if not bits.isdigit() or (len(bits) > 1 and bits.startswith("0")):
-        return f'bad bits after slash: "{bits}"'
-    return "prefix length out of range" if int(bits) > parsed.max_prefixlen else "invalid"
-
-
-def _ports(values: Sequence[str]) -> list[str]:
-    problems = []
-    for value in values:
-        if not value.isascii() or not value.isdigit():
-            problems.append(f'bad port ({value}): strconv.ParseUint: parsing "{value}": invalid syntax')
-        elif int(value) >= 2**32:
-            problems.append(f'bad port ({value}): strconv.ParseUint: parsing "{value}": value out of range')
-        elif int(value) > 65535:
-            problems.append(f"bad port ({value}): <nil>")
-    return problems
-
-
-def _templates(name: str, paths: Sequence[str]) -> list[str]:
-    """security.CheckValidPathTemplate; it stops at the first problem."""
-    for written in paths:
-        path = written.strip("/")
-        wide = False
-        for part in path.split("/"):
-            where = f"invalid or unsupported path {path}, found in {name}. "
-            if part in ("{*}", "{**}"):
-                if wide:
-                    return [f"{where}{{**}} is not the last operator"]
-                wide = part == "{**}"
-            elif "{" in part or "}" in part:
-                return [f"{where}Contains '{{' or '}}' beyond a supported path template"]
-            elif is_template(written) and not _LITERAL.fullmatch(part):
-                return [f"{where}Contains segment {part} with invalid string literal"]
-    return []
 
 
 def _targets(spec: Mapping[str, Any]) -> Found:

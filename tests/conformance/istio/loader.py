@@ -121,6 +121,7 @@ class Case:
     only: str = ""
     needs: tuple[str, ...] = ()
     mesh: Mapping[str, Any] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
 
 
 def checklist() -> dict[str, str]:
@@ -162,6 +163,7 @@ def _case(item: dict[str, Any], path: Path, world: dict[str, Any], names: Callab
         item.get("only", ""),
         tuple(item.get("needs") or ()),
         item.get("mesh") or {},
+        tuple(item.get("without") or ()),
     )
 
 

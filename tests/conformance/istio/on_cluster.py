@@ -278,6 +278,7 @@ def chosen(cases: Iterable[Case], only: str) -> list[Case]:
         for case in cases
         if not case.exclusive
         and not case.only
+        and not case.without
         and not set(case.needs) & set(_NEEDS_OF_STOCK_ENVOY)
         and only in f"{case.path.stem}/{case.name}"
     ]
@@ -309,9 +310,7 @@ def main() -> int:
                 outcomes += found
     wrong = [o for o in outcomes if o.problem]
     for outcome in wrong:
-        print(
-            f"{outcome.case.path.stem}/{outcome.case.name}[{outcome.number}]: {outcome.problem}", flush=True
-        )
+        say(f"{outcome.case.path.stem}/{outcome.case.name}[{outcome.number}]: {outcome.problem}")
     say(f"{len({o.case.name for o in outcomes})} cases, {len(outcomes)} attempts, {len(wrong)} differ")
     return 1 if wrong else 0
 

@@ -7,7 +7,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from labkit.policy import Facts, HttpRequest
-from labkit.policy.mesh.jwtrules import JwtRule, authenticate
+from labkit.policy.mesh.jwtfilter import authenticate
+from labkit.policy.mesh.jwtrules import JwtRule
 from labkit.policy.mesh.tokens import Signature, TokenError, encode, parse_token, signed_text, verify
 
 KEY = rsa.generate_private_key(65537, 2048)
