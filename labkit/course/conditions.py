@@ -113,7 +113,7 @@ def _draft(check: str, title: str, count: int, broken: list[Violation], seen: li
         # By the policies these must fail, and still they got through: that is not the learner's doing.
         message = (
             "The policies are right, but the cluster's network lets these through all the same."
-            " Does it enforce NetworkPolicy?\n"
+            " Does it enforce NetworkPolicy? lab.network() tries that out.\n"
         )
         return Draft(
             check,

@@ -1,4 +1,4 @@
-"""The chapters on real Kubernetes: refused where the network enforces no policies, but for those that need none; whole where it does.
+"""The chapters on real Kubernetes: refused where the network enforces no policies (but for those that need none), else whole.
 
 The longer half (every catalogued answer, the untouched notebooks, an agent that takes its time) runs with LABKIT_TEST_LONG=1.
 """
@@ -17,6 +17,7 @@ import pytest
 from labkit.cluster.images import offline
 from labkit.cluster.providers.engine import Engine
 from labkit.course import Chapter
+from labkit.course.connect import connect
 from labkit.traffic.canary import Outcome, prove
 from tests.course.conftest import chapters
 from tests.notebooks.attempts import Attempt, attempts, judged, wanted
@@ -86,6 +87,17 @@ def shown(notebook: Any) -> str:
         for cell in notebook.cells
         for out in cell.get("outputs", ())
     )
+
+
+def test_a_notebook_finds_the_kind_cluster_that_labkit_made(
+    kind_cluster: KindCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if os.environ.get("LABKIT_TEST_KIND"):
+        pytest.skip("LABKIT_TEST_KIND names a cluster that labkit did not make")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("LABKIT_HOME", str(kind_cluster.home))
+    monkeypatch.setenv("LABKIT_CLUSTER", kind_cluster.name)
+    assert connect().client.context.name == kind_cluster.context
 
 
 # -- where the network enforces nothing
