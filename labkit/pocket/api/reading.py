@@ -94,7 +94,7 @@ class Reader:
             for key, element in value.items():
                 read_element = self.read(item, element, f"{path}.{key}", owner, json_path)
                 result[key] = _zero(item) if read_element is None else read_element
-            return result
+            return dict(sorted(result.items()))  # Go writes the keys of a map in their order
         if shape == "any":
             return _copy_any(value)
         return self._scalar(node, value, owner, json_path)

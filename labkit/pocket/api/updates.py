@@ -115,7 +115,8 @@ def merged(
     rules.admit(cluster, obj, old)
     errors += names.object_meta(metadata, rules.check_name, namespaced=resource.namespaced)
     errors += _new_finalizers(metadata, before)
-    errors += rules.validate_update(obj, old) + rules.validate(obj)
+    whole, change = rules.validate(obj), rules.validate_update(obj, old)
+    errors += change + whole if rules.change_first else whole + change
     return obj, errors
 
 

@@ -108,11 +108,14 @@ def _secret_row(secret: Obj) -> list[Any]:
     return [secret["metadata"]["name"], secret.get("type", ""), len(secret.get("data") or {}), age(secret)]
 
 
-CONFIG_MAP = Rules(validate=_validate_config_map, validate_update=_update_config_map, row=_config_map_row)
+CONFIG_MAP = Rules(
+    validate=_validate_config_map, validate_update=_update_config_map, change_first=True, row=_config_map_row
+)
 SECRET = Rules(
     default=_default_secret,
     validate=_validate_secret,
     validate_update=_update_secret,
+    change_first=True,
     fields=_secret_fields,
     row=_secret_row,
 )

@@ -81,6 +81,7 @@ class Rules:
     admit          admission: may look at other objects, may raise ApiError
     validate       rules for the whole object, at creation and update
     validate_update  rules for a change (immutable fields)
+    change_first   whether an update's wrong changes are told before what is wrong with the whole object
     validate_part  errors of a change through one of the special subresources (pods/ephemeralcontainers)
     check_name     the syntax of metadata.name
     fields         further fields for ?fieldSelector= (metadata.name and .namespace are there for all)
@@ -101,6 +102,7 @@ class Rules:
     admit: Callable[[Cluster, Obj, Obj | None], None] = _admit_all
     validate: Callable[[Obj], list[FieldError]] = _no_errors
     validate_update: Callable[[Obj, Obj], list[FieldError]] = _no_update_errors
+    change_first: bool = False
     validate_status: Callable[[Obj, Obj], list[FieldError]] = _no_update_errors
     validate_part: Callable[[Obj, Obj], list[FieldError]] = _no_update_errors
     check_name: Callable[[str], list[str]] = names.is_dns_subdomain

@@ -54,6 +54,10 @@ def prepare(service: Obj, old: Obj | None) -> None:
             spec["clusterIP"] = spec["clusterIPs"][0]
         return
     before = old["spec"]
+    if before.get("type") == "LoadBalancer" != spec["type"]:
+        for field in ("allocateLoadBalancerNodePorts", "loadBalancerClass", "healthCheckNodePort"):
+            if spec.get(field) == before.get(field):
+                spec.pop(field, None)
     if spec["type"] == "ExternalName":
         if before.get("type") != "ExternalName":
             for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
@@ -277,6 +281,7 @@ RULES = Rules(
     admit=admit,
     validate=validate,
     validate_update=validate_update,
+    change_first=True,
     check_name=names.is_dns1035_label,
     fields=fields,
     row=row,

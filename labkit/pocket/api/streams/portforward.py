@@ -89,7 +89,8 @@ class _Target:
                 port,
                 f'failed to execute portforward in network namespace "{self._namespace}/{self._name}": '
                 f"failed to connect to localhost:{port} inside namespace "
-                f'"{self._namespace}/{self._name}", IPv4: dial tcp4 127.0.0.1:{port}: connect: {why}',
+                f'"{self._namespace}/{self._name}", IPv4: dial tcp4 127.0.0.1:{port}: connect: {why} '
+                f"IPv6 dial tcp6 [::1]:{port}: connect: {why} ",
             )
         try:
             await _join(reader, writer, read, write)
