@@ -1,17 +1,17 @@
-"""One version of a custom resource, ready to serve: reading, rules, conversion, columns, scale."""
+"""One version of a custom resource, ready to serve: reading, rules, conversion, columns, scale.
+
+What reads and judges objects is imported when the first one comes: most clusters have none, and start sooner.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from labkit.pocket.api.custom import celrules, columns, jsonpath
-from labkit.pocket.api.custom.conforming import BadMetadata, fill_in, prune
+from labkit.pocket.api.custom import columns, jsonpath
 from labkit.pocket.api.custom.definitions import condition
-from labkit.pocket.api.custom.structural import Structural, compile_schema, node_of
-from labkit.pocket.api.custom.validation import embedded_errors, list_errors, validate
 from labkit.pocket.api.errors import bad_request, failure, forbidden
 from labkit.pocket.api.errors import invalid as invalid_object
 from labkit.pocket.api.fields import FieldError, invalid
@@ -21,6 +21,9 @@ from labkit.pocket.api.nodes import Node
 from labkit.pocket.api.request import Options, User
 from labkit.pocket.api.store import clone
 from labkit.pocket.api.subresources import ScalePaths
+
+if TYPE_CHECKING:
+    from labkit.pocket.api.custom.judging import Judge
 
 Obj = dict[str, Any]
 
@@ -93,8 +96,7 @@ class CustomKind:
         self.scale = None if not scale else ScalePaths.of(scale)
         self.selectable = tuple(field["jsonPath"] for field in self._spec.get("selectableFields") or ())
         self._stored_raw: Obj = (versions[self.storage].get("schema") or {}).get("openAPIV3Schema") or {}
-        self._stored_schema: Structural | None = None
-        self._schema: Structural | None = None
+        self._judges: dict[str, Judge] = {}
         self._node: Node | None = None
         self._known.clear()
         self.warning = self._deprecation(versions)
@@ -123,23 +125,20 @@ class CustomKind:
         schema: Obj = (self._spec.get("schema") or {}).get("openAPIV3Schema") or {"type": "object"}
         return schema
 
-    @property
-    def schema(self) -> Structural:
-        """The schema, compiled when it is first needed."""
-        if self._schema is None:
-            self._schema = compile_schema(self.raw_schema)
-        return self._schema
+    def _judge(self, stored: bool = False) -> Judge:
+        """The schema at work (this version's, or that of the stored one), compiled when it is first needed."""
+        from labkit.pocket.api.custom.judging import Judge
+
+        version = self.storage if stored else self._version
+        if version not in self._judges:
+            self._judges[version] = Judge(self._stored_raw if stored else self.raw_schema, self._metadata)
+        return self._judges[version]
 
     @property
     def node(self) -> Node:
         """The schema as ownership and server-side apply go along it."""
         if self._node is None:
-            node = node_of(self.schema, None)
-            node.type_name, node.optional = self.names.kind, False
-            for name in ("apiVersion", "kind"):
-                node.properties[name] = Node("string")
-            node.properties["metadata"] = self._metadata
-            self._node = node
+            self._node = self._judge().node(self.names.kind)
         return self._node
 
     # Reading
@@ -160,8 +159,10 @@ class CustomKind:
 
     def read(self, obj: Obj) -> tuple[Obj, list[str]]:
         """A pruned copy, and the paths of what the schema does not have. Raises ApiError (400)."""
+        from labkit.pocket.api.custom.conforming import BadMetadata
+
         try:
-            return prune(self.schema, obj, self._metadata)
+            return self._judge().prune(obj)
         except BadMetadata as error:
             raise self._unreadable(str(error)) from None
 
@@ -182,7 +183,7 @@ class CustomKind:
     # Rules
 
     def _default(self, obj: Obj) -> None:
-        fill_in(self.schema, obj)
+        self._judge().fill_in(obj)
 
     def _admit(self, _cluster: Cluster, obj: Obj, old: Obj | None) -> None:
         if old is None and self.terminating:
@@ -193,37 +194,17 @@ class CustomKind:
                 "create not allowed while custom resource definition is terminating",
             )
 
-    def _content(self, obj: Obj) -> Obj:
-        return {key: value for key, value in obj.items() if key != "metadata"}
-
     def _validate(self, obj: Obj) -> list[FieldError]:
-        content = self._content(obj)
-        raw = self.raw_schema
-        # metadata is always there, and checked by rules of its own
-        required = [name for name in raw.get("required") or () if name != "metadata"]
-        errors = validate({**raw, "required": required}, content, "")
-        errors += list_errors(self.schema, content, "")
-        errors += embedded_errors(self.schema, content, "")
-        errors += self._scale_errors(obj, "spec", "status")
-        return errors + celrules.errors(self.schema, self._judged(obj), errors)
-
-    def _judged(self, obj: Obj) -> Obj:
-        """What rules see of an object: of the metadata only the names."""
-        metadata = obj["metadata"]
-        names = {field: metadata[field] for field in ("name", "generateName") if field in metadata}
-        return {**obj, "metadata": names}
+        return self._judge().errors(obj, self._scale_errors(obj, "spec", "status"))
 
     def _validate_update(self, obj: Obj, old: Obj) -> list[FieldError]:
-        return celrules.change_errors(self.schema, self._judged(obj), self._judged(old))
+        return self._judge().change_errors(obj, old)
 
     def _validate_status(self, obj: Obj, _old: Obj) -> list[FieldError]:
         self._default(obj)
-        status = self.raw_schema.get("properties", {}).get("status")
-        if status is None or "status" not in obj:
+        if "status" not in obj:
             return []
-        errors = validate(status, obj["status"], "status", "")
-        errors += list_errors(self.schema.properties["status"], obj["status"], "status")
-        return errors + self._scale_errors(obj, "status")
+        return self._judge().status_errors(obj["status"]) + self._scale_errors(obj, "status")
 
     def _scale_errors(self, obj: Obj, *parts: str) -> list[FieldError]:
         """The numbers that scale shows must be such (ValidateScaleSpec and ValidateScaleStatus)."""
@@ -280,9 +261,7 @@ class CustomKind:
 
     def _write(self, obj: Obj) -> Obj:
         """In the stored version, which may not have all fields of this one."""
-        if self._stored_schema is None:
-            self._stored_schema = compile_schema(self._stored_raw)
-        content, _ = prune(self._stored_schema, self._content(obj), self._metadata)
+        content, _ = self._judge(stored=True).prune(_without_metadata(obj))
         api_version = f"{self.names.group}/{self.storage}"
         return {**content, "apiVersion": api_version, "kind": self.names.kind, "metadata": obj["metadata"]}
 
@@ -292,14 +271,18 @@ class CustomKind:
         known = self._known.get(key)
         if known is not None and known[0] == revision:
             return known[1]
-        read, _ = prune(self.schema, self._content(stored), self._metadata)
+        read, _ = self._judge().prune(_without_metadata(stored))
         obj: Obj = {"apiVersion": self.names.api_version, "kind": self.names.kind, "metadata": metadata}
         obj |= {name: value for name, value in read.items() if name not in obj}
-        fill_in(self.schema, obj)
+        self._judge().fill_in(obj)
         if len(self._known) > 10_000:
             self._known.clear()
         self._known[key] = (revision, obj)
         return obj
+
+
+def _without_metadata(obj: Obj) -> Obj:
+    return {key: value for key, value in obj.items() if key != "metadata"}
 
 
 def _accessor_problem(path: str, obj: Obj) -> str:

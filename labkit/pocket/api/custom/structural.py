@@ -70,26 +70,24 @@ def compile_schema(raw: Mapping[str, Any]) -> Structural:
 _SCALARS = {"string": "string", "integer": "integer", "number": "number", "boolean": "boolean"}
 
 
-def node_of(schema: Structural, metadata: Node | None) -> Node:
-    """The schema as field ownership and server-side apply go along it; `metadata` is ObjectMeta's."""
+def node_of(schema: Structural) -> Node:
+    """The schema as field ownership and server-side apply go along it."""
     raw = schema.raw
     atomic = raw.get("x-kubernetes-map-type") == "atomic"
     if raw.get("x-kubernetes-int-or-string"):
         return Node("int-or-string")
     if schema.type == "array":
-        item = node_of(schema.items, metadata) if schema.items is not None else None
+        item = node_of(schema.items) if schema.items is not None else None
         return Node("list", item=item, list_type=schema.list_type, map_keys=schema.map_keys)
     if schema.type == "object" and schema.additional and not schema.properties:
-        item = node_of(schema.additional, metadata) if isinstance(schema.additional, Structural) else None
+        item = node_of(schema.additional) if isinstance(schema.additional, Structural) else None
         return Node("map", item=item, atomic=atomic)
     if schema.type in _SCALARS:
         return Node(_SCALARS[schema.type])
     # What is not described is still owned field by field: it has no node.
     node = Node("struct", atomic=atomic, optional=True, open=schema.preserve)
     for name, child in schema.properties.items():
-        node.properties[name] = node_of(child, metadata)
+        node.properties[name] = node_of(child)
         if child.has_default:
             node.defaults[name] = child.default
-    if schema.embedded and metadata is not None:
-        node.properties["metadata"] = metadata
     return node

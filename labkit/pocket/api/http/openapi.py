@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
-from labkit.pocket.api.http import customopenapi
 from labkit.pocket.api.registry import Registry, Resource, package_data
 from labkit.pocket.api.schema import Schemas
 from labkit.pocket.api.store import encode
@@ -56,6 +55,8 @@ class OpenApi:
         elif text is None:
             resources = self._custom_resources().get(group_version)
             if resources:
+                from labkit.pocket.api.http import customopenapi  # most clusters have no such resources
+
                 own = {
                     name: one for kind in resources for name, one in customopenapi.definitions(kind).items()
                 }
@@ -122,6 +123,7 @@ class OpenApi:
         return text
 
     def _swagger(self) -> Obj:
+        from labkit.pocket.api.http import customopenapi
         from labkit.pocket.api.http.openapiv2 import swagger  # with YAML; seldom asked for
 
         own = {
