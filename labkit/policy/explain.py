@@ -21,6 +21,11 @@ _WHAT_HAPPENS = {
     Verdict.DNS: "fails before it starts: the name does not resolve",
 }
 
+_CURL = {
+    52: "(52) Empty reply from server",
+    56: "(56) Recv failure: Connection reset by peer",
+}
+
 
 def explain(decision: Decision) -> str:
     """The reasons of a decision for a learner, several lines; the first line is the answer alone."""
@@ -48,6 +53,8 @@ def _lines(decision: Decision) -> Iterator[str]:
         return
     if decision.status:
         yield f"The client sees HTTP {decision.status}" + (f': "{decision.body}".' if decision.body else ".")
+    if decision.mesh and decision.mesh.curl[0] in _CURL:
+        yield f"curl says: {_CURL[decision.mesh.curl[0]]}."
     exempt = {half.exempt for half in decision.halves}
     if len(exempt) == 1 and "" not in exempt:
         if decision.defined:
@@ -107,7 +114,12 @@ def _mesh(mesh: MeshDecision) -> Iterator[str]:
     """The proxies' layers; the one that stops a request tells all it looked at, the others what decided."""
     yield "In the mesh, after NetworkPolicy:"
     for layer in mesh.layers:
-        yield f"  - {layer.name}: {'passed' if layer.passed else 'stopped here'}. {_sentence(layer.summary)}"
+        told = next(
+            (reason for reason in layer.reasons if reason.line and reason.text in layer.summary), None
+        )
+        where = _at(told) if told else ""
+        word = "passed" if layer.passed else "stopped here"
+        yield f"  - {layer.name}: {word}. {_sentence(layer.summary)[:-1]}{where}."
         for reason in layer.reasons:
             if reason.text not in layer.summary and (reason.matched or not layer.passed):
                 yield f"      · {_sentence(reason.text)[:-1]}{_at(reason)}."

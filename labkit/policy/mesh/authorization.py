@@ -140,7 +140,7 @@ class _Compiler:
         for condition in alternative.conditions:
             place = condition.path or condition.not_path
             if tcp and condition.subject in HTTP_ONLY:
-                reason = f"{_field(place)} is about HTTP, and this is a TCP port"
+                reason = f"{_field(condition)} is about HTTP, and this is a TCP port"
             elif condition.subject is Subject.HEADER and not condition.name:
                 reason = "the key has no header's name in brackets"
             else:
@@ -205,7 +205,9 @@ class _Compiler:
             subject, reader = Subject.CLAIM, _claim
             name = nested_brackets(key.removeprefix("request.auth.claims"))
         elif subject is Subject.METADATA:
-            name = (key,)
+            # "experimental.envoy.filters.a.b[c]": the metadata c of the filter envoy.filters.a.b.
+            reader = _metadata
+            name = tuple(key.removeprefix("experimental.").removesuffix("]").split("[", 1))
         condition = self._condition(
             subject,
             reader,
@@ -317,12 +319,27 @@ def _path(value: str) -> ValueMatch:
     return string_match(value)
 
 
+def _metadata(value: str) -> ValueMatch:
+    """A value in brackets means a list with such a member."""
+    if value.startswith("[") and value.endswith("]"):
+        return ClaimMatch(string_match(value.strip("[]")))
+    return string_match(value)
+
+
 def _claim(value: str) -> ClaimMatch:
     return ClaimMatch(string_match(value))
 
 
-def _field(path: str) -> str:
-    return path.rsplit(".", 1)[-1]
+def _field(condition: Condition) -> str:
+    """The field as it is written: `methods`, or the key of a `when` entry."""
+    path = condition.path or condition.not_path
+    if ".when[" not in path:
+        return path.rsplit(".", 1)[-1]
+    if condition.subject is Subject.HEADER:
+        return f"request.headers[{condition.name[0]}]"
+    if condition.subject is Subject.CLAIM:
+        return "request.auth.claims" + "".join(f"[{part}]" for part in condition.name)
+    return "request.auth.principal"
 
 
 _PLAIN_KEYS: Mapping[str, tuple[Subject, Reader]] = {

@@ -58,7 +58,8 @@ class Condition:
     """One field of a source, an operation or a `when` entry.
 
     It holds when one of `values` matches (or there are none) and none of `not_values` does. name: the header's name
-    in lower case, or the way to a claim. path, not_path: where the two lists stand; "" for one that is not written.
+    in lower case, the way to a claim, or a filter and the key of its metadata. path, not_path: where the two lists
+    stand; "" for one that is not written.
     """
 
     subject: Subject
