@@ -95,19 +95,26 @@ def _inline(text: str) -> str:
 
 
 def applied(done: Iterable[tuple[Any, str]], world: World) -> None:
-    """Say what was applied, as kubectl words it, then what the lab noticed about those policies."""
+    """Say what was applied, as kubectl words it, then what the lab noticed about those objects."""
     keys = []
     for key, action in done:
         say(f"{_kubectl_name(key.kind)}/{key.name} {action}")
         keys.append(key)
-    for remark in lint(world, [key for key in keys if key.kind == "NetworkPolicy"]):
+    for remark in lint(world, keys):
         if remark.code not in SPOILERS:
             say(f"  {remark.level}: {remark}")
 
 
 def _kubectl_name(kind: str) -> str:
-    groups = {"NetworkPolicy": "networkpolicy.networking.k8s.io", "Deployment": "deployment.apps"}
-    return groups.get(kind, kind.lower())
+    groups = {
+        "NetworkPolicy": "networking.k8s.io",
+        "Deployment": "apps",
+        "AuthorizationPolicy": "security.istio.io",
+        "PeerAuthentication": "security.istio.io",
+        "RequestAuthentication": "security.istio.io",
+        "DestinationRule": "networking.istio.io",
+    }
+    return f"{kind.lower()}.{groups[kind]}" if kind in groups else kind.lower()
 
 
 def hint(step: Step, level: int) -> Page:
