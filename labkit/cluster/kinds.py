@@ -56,15 +56,21 @@ class Kinds:
         for field, value in (("apiVersion", api_version), ("kind", kind)):
             if not value or not isinstance(value, str):
                 raise Invalid(f"the object has no {field}", code=400, reason="BadRequest")
-        for one in self._in(str(api_version)):
-            if one.kind == kind:
-                return one
-        with self._lock:
-            self._groups.pop(str(api_version), None)  # it may be registered later
+        if found := self.known(str(api_version), str(kind)):
+            return found
         raise NotFound(
             f'no matches for kind "{kind}" in version "{api_version}"' + self._hint(str(kind), str(api_version)),
             code=404, reason="NotFound",
         )  # fmt: skip
+
+    def known(self, api_version: str, kind: str) -> Kind | None:
+        """The kind by its apiVersion and kind, None where the server does not have it; costs one request at most."""
+        for one in self._in(api_version):
+            if one.kind == kind:
+                return one
+        with self._lock:
+            self._groups.pop(api_version, None)  # it may be registered later
+        return None
 
     def named(self, name: str) -> Kind:
         """A kind by any of its names: "pods", "pod", "po", "Pod", "deployments.apps". Raises NotFound."""
@@ -88,11 +94,8 @@ class Kinds:
         return None
 
     def _hint(self, kind: str, asked: str) -> str:
-        try:
-            found = self.named(kind)
-        except NotFound:
-            return ""
-        return f" ({kind} is in {found.api_version})" if found.api_version != asked else ""
+        found = self._search(kind.lower(), "")
+        return f" ({kind} is in {found.api_version})" if found and found.api_version != asked else ""
 
     def _in(self, api_version: str) -> list[Kind]:
         with self._lock:

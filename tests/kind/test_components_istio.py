@@ -6,8 +6,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 
@@ -23,6 +25,8 @@ from .conftest import KindCluster
 from .engines import ROOT
 from .istio import TOOLS_IMAGE, IstioKit
 
+T = TypeVar("T")
+
 SERVER = """
 import http.server
 class Answer(http.server.BaseHTTPRequestHandler):
@@ -33,30 +37,19 @@ http.server.ThreadingHTTPServer(("", 8080), Answer).serve_forever()
 """
 
 
-def pod(name: str, *command: str, meshed: bool) -> dict:
+def pod(name: str, *command: str, meshed: bool, **container: Any) -> dict:
+    main = {"name": "app", "image": TOOLS_IMAGE, "imagePullPolicy": "IfNotPresent", "command": list(command)}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {
-            "name": name,
-            "labels": {"app": name, "sidecar.istio.io/inject": str(meshed).lower()},
-        },
-        "spec": {
-            "terminationGracePeriodSeconds": 1,
-            "containers": [
-                {
-                    "name": "app",
-                    "image": TOOLS_IMAGE,
-                    "imagePullPolicy": "IfNotPresent",
-                    "command": list(command),
-                }
-            ],
-        },
+        "metadata": {"name": name, "labels": {"app": name, "sidecar.istio.io/inject": str(meshed).lower()}},
+        "spec": {"terminationGracePeriodSeconds": 1, "containers": [main | container]},
     }
 
 
 def demo() -> list[dict]:
     """A server in the mesh, a client in it, and one outside."""
+    listening = {"httpGet": {"port": 8080, "path": "/"}, "periodSeconds": 1}
     service = {
         "apiVersion": "v1",
         "kind": "Service",
@@ -65,7 +58,7 @@ def demo() -> list[dict]:
     }
     return [
         service,
-        pod("server", "python3", "-c", SERVER, meshed=True),
+        pod("server", "python3", "-c", SERVER, meshed=True, readinessProbe=listening),
         pod("inside", "sleep", "infinity", meshed=True),
         pod("outside", "sleep", "infinity", meshed=False),
     ]
@@ -102,7 +95,8 @@ def test_a_pod_in_the_mesh_is_reached_by_its_kind_and_strict_shuts_out_the_other
     cluster.apply(demo(), namespace=room)
     cluster.wait_ready(demo(), namespace=room, timeout=120)
 
-    code, body = curl(cluster, room, "inside")
+    # istiod tells the proxies of pods and policies; nothing in the API says when they know.
+    code, body = until(lambda: curl(cluster, room, "inside"), lambda said: "/sa/default" in said[1])
     assert code == 0, body
     assert f"/ns/{room}/sa/default" in body  # the server saw a client certificate
     assert curl(cluster, room, "outside") == (0, "plain")
@@ -114,13 +108,18 @@ def test_a_pod_in_the_mesh_is_reached_by_its_kind_and_strict_shuts_out_the_other
         "spec": {"mtls": {"mode": "STRICT"}},
     }
     cluster.apply(strict, namespace=room)
-    for _ in range(40):  # istiod tells the proxies; nothing in the API says when they have it
-        code, words = curl(cluster, room, "outside")
-        if code != 0:
-            break
+    code, words = until(lambda: curl(cluster, room, "outside"), lambda said: said[0] != 0)
     assert code == 56
     assert "reset by peer" in words
     assert curl(cluster, room, "inside")[0] == 0
+
+
+def until(ask: Callable[[], T], good: Callable[[T], bool], seconds: float = 60) -> T:
+    """The first good answer, or the last one."""
+    deadline = time.monotonic() + seconds
+    while not good(answer := ask()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return answer
 
 
 def test_it_fits_into_4_gib_and_optional_parts_are_rendered(istio_images: IstioKit) -> None:

@@ -60,7 +60,7 @@ def apply(
     ours = [
         reference
         for obj in ordered
-        if (reference := _placed(cluster, obj)) not in known and not exists(cluster, reference)
+        if (reference := _placed(cluster, obj)) not in known and find(cluster, reference) is None
     ]
     record = Record(name, version, (*before.objects, *ours), before.automatic, before.extras)
     record.write(cluster)  # before the first of them exists, so that whatever happens can be taken back
@@ -94,16 +94,6 @@ def _placed(cluster: Cluster, obj: Object) -> Reference:
     return Reference(reference.api_version, reference.kind, where, reference.name)
 
 
-def exists(cluster: Cluster, reference: Reference) -> bool:
-    """Whether the object is there; its kind may be unknown as yet."""
-    try:
-        kind = cluster.kinds.of(reference.stub())
-        cluster.client.request("GET", kind.path(reference.namespace or None, reference.name))
-    except NotFound:
-        return False
-    return True
-
-
 def _await_definitions(cluster: Cluster, definitions: Sequence[Object]) -> None:
     for obj in definitions:
         name = obj["metadata"]["name"]
@@ -121,7 +111,7 @@ def await_workloads(cluster: Cluster, record: Record, steps: Steps, *, title: st
     Raises ComponentError with the pods and events that matter: early where a pod can never start, else after `timeout` seconds.
     """
     wanted = [one for one in record.objects if one.kind in ("Deployment", "DaemonSet", "StatefulSet")]
-    live = [found for one in wanted if (found := _get(cluster, one)) is not None]
+    live = [found for one in wanted if (found := find(cluster, one)) is not None]
     steps.begin(
         f"Waiting for {title}: {', '.join(obj['metadata']['name'] for obj in live) or 'nothing to start'}"
     )
@@ -146,9 +136,12 @@ def explained(cluster: Cluster, what: str, problem: ClusterError, namespaces: It
     return "\n".join(filter(None, (what, str(problem), *troubles(cluster, namespaces))))
 
 
-def _get(cluster: Cluster, reference: Reference) -> dict[str, Any] | None:
+def find(cluster: Cluster, reference: Reference) -> dict[str, Any] | None:
+    """The object as the server has it, None where it or its kind is not there."""
+    kind = cluster.kinds.known(reference.api_version, reference.kind)
+    if kind is None:
+        return None
     try:
-        kind = cluster.kinds.of(reference.stub())
         found = cluster.client.request("GET", kind.path(reference.namespace or None, reference.name))
     except NotFound:
         return None

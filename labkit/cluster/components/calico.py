@@ -177,10 +177,14 @@ def _fitted(obj: Mapping[str, Any], subnet: str, options: Options) -> dict[str, 
 
 
 def _installation(cluster: Cluster) -> dict[str, Any] | None:
-    try:
-        return cluster.get("installations.operator.tigera.io", "default")
-    except NotFound:
-        return None
+    """What the operator was told and has made; asked by its path, since most clusters have no such kind to be found."""
+    return applying.find(cluster, Reference(_OPERATOR, "Installation", "", "default"))
+
+
+def _statuses(cluster: Cluster) -> list[dict[str, Any]]:
+    """The operator's reports. Raises NotFound where there is no operator."""
+    listed = cluster.client.request("GET", f"/apis/{_OPERATOR}/tigerastatuses")
+    return [dict(one) for one in listed.get("items") or []]
 
 
 def _tag(daemon_set: Mapping[str, Any]) -> str:
@@ -191,7 +195,7 @@ def _tag(daemon_set: Mapping[str, Any]) -> str:
 def _operator(cluster: Cluster) -> Finding:
     title = "the operator has no complaint"
     try:
-        statuses = cluster.list("tigerastatuses")
+        statuses = _statuses(cluster)
     except NotFound:
         return Finding(title, True, "Calico was installed without its operator")
     bad = _degraded(cluster)
@@ -204,7 +208,7 @@ def _operator(cluster: Cluster) -> Finding:
 def _degraded(cluster: Cluster) -> list[str]:
     """What the operator says of what is not available."""
     try:
-        statuses = cluster.list("tigerastatuses")
+        statuses = _statuses(cluster)
     except NotFound:
         return []
     found = []

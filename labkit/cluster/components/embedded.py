@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from labkit.cluster.cluster import Cluster
-from labkit.cluster.errors import NotFound, WaitTimeout
+from labkit.cluster.errors import WaitTimeout
 from labkit.cluster.providers import Finding, Progress
 from labkit.cluster.steps import of
 
@@ -113,11 +113,7 @@ _NEVER = ("Unknown", "NotEmbedded")
 
 
 def _serves(cluster: Cluster) -> bool:
-    try:
-        cluster.kinds.of({"apiVersion": _API_VERSION, "kind": _KIND})
-    except NotFound:
-        return False
-    return True
+    return cluster.kinds.known(_API_VERSION, _KIND) is not None
 
 
 def _ready(obj: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from labkit.cluster.cluster import Cluster
-from labkit.cluster.errors import Invalid, NotFound, WaitTimeout
+from labkit.cluster.errors import WaitTimeout
 from labkit.cluster.steps import Steps
 
 from .applying import LAST
@@ -61,13 +61,8 @@ def remove(
 
 def delete(cluster: Cluster, references: Iterable[Reference], timeout: float) -> None:
     """Delete what exists of these and wait until it is gone. Raises WaitTimeout."""
-    known = []
-    for one in references:
-        try:
-            cluster.kinds.of(one.stub())
-        except (NotFound, Invalid):
-            continue  # its kind is gone, and so is it
-        known.append(one.stub())
+    # What has no kind any more is gone with it.
+    known = [one.stub() for one in references if cluster.kinds.known(one.api_version, one.kind)]
     cluster.delete_objects(known, wait=timeout, grace=1)
 
 

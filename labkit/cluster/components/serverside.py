@@ -8,7 +8,6 @@ from typing import Any
 
 from labkit.cluster.client import Query
 from labkit.cluster.cluster import Cluster
-from labkit.cluster.errors import NotFound
 from labkit.cluster.kinds import Kind
 
 Object = Mapping[str, Any]
@@ -17,19 +16,19 @@ APPLY_PATCH = "application/apply-patch+yaml"
 _DISCOVERY_SECONDS = 20.0  # until a new kind is served: the API server looks for new ones every few seconds
 
 
-def server_side_apply(cluster: Cluster, obj: Object, *, dry_run: bool = False) -> dict[str, Any]:
+def server_side_apply(cluster: Cluster, obj: Object) -> dict[str, Any]:
     """Make the fields that the object has be so, whoever held them; gives it as the server has it. Raises ClusterError."""
-    kind = _kind(cluster, obj)
+    kind = _defined(cluster, obj)
     metadata = obj["metadata"]
     path = kind.path(_namespace(cluster, kind, obj), metadata["name"])
-    query: Query = {"fieldManager": "labkit", "force": True, "dryRun": "All" if dry_run else None}
+    query: Query = {"fieldManager": "labkit", "force": True}
     done = cluster.client.request("PATCH", path, query=query, body=dict(obj), content_type=APPLY_PATCH)
     return dict(done)
 
 
 def dry_run_create(cluster: Cluster, obj: Object) -> dict[str, Any]:
     """What the server and its webhooks would make of an object; nothing is kept. Raises ClusterError for a refusal."""
-    kind = _kind(cluster, obj)
+    kind = cluster.kinds.of(obj)
     where = _namespace(cluster, kind, obj)
     return dict(cluster.client.request("POST", kind.path(where), query={"dryRun": "All"}, body=dict(obj)))
 
@@ -38,13 +37,11 @@ def _namespace(cluster: Cluster, kind: Kind, obj: Object) -> str | None:
     return (obj["metadata"].get("namespace") or cluster.namespace) if kind.namespaced else None
 
 
-def _kind(cluster: Cluster, obj: Object) -> Kind:
+def _defined(cluster: Cluster, obj: Object) -> Kind:
     """The kind of an object, waiting for one whose definition has only just been accepted. Raises NotFound."""
-    deadline = time.monotonic() + (_DISCOVERY_SECONDS if "." in obj["apiVersion"].partition("/")[0] else 0)
-    while True:
-        try:
-            return cluster.kinds.of(obj)
-        except NotFound:
-            if time.monotonic() >= deadline:
-                raise
-            time.sleep(0.2)  # discovery has no watch
+    deadline = time.monotonic() + _DISCOVERY_SECONDS
+    while "." in obj["apiVersion"] and time.monotonic() < deadline:
+        if found := cluster.kinds.known(obj["apiVersion"], obj["kind"]):
+            return found
+        time.sleep(0.2)  # discovery has no watch
+    return cluster.kinds.of(obj)
