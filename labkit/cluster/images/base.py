@@ -17,6 +17,7 @@ from .layers import Entry, Layer, from_folder, write
 OLDEST = (3, 11)  # what labkit's programs are written for
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PYTHONS = ("/usr/local/bin/python3", "/usr/bin/python3", f"{machine.HOME}/bin/python3")
+_INSTEAD = "python:3.13-slim"  # where this machine's own Python will not do
 _SAVING = 900.0  # seconds: a gigabyte on a slow disk
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64", "AMD64": "amd64"}
 
@@ -53,14 +54,17 @@ def own_platform() -> str:
 def find(given: str | None, platform: str | None, work: Path) -> Base:
     """The base that was asked for: a folder, an archive, an image of the engine here, or (None) this machine's own Python.
 
+    On a machine that is no Linux, None is the engine's image `python:3.13-slim`.
     `work`: a folder for its layers, which must stay until the image is written. Raises ImageError.
     """
     wanted = platform or own_platform()
+    if given is None and not machine.is_linux():
+        return from_engine(_INSTEAD, wanted, work)
     if given is None:
         if wanted != own_platform():
             raise ImageError(
                 f"This machine's own Python is for {own_platform()}, not for {wanted}: name a base image for it, "
-                "for example --base python:3.13-slim"
+                f"for example --base {_INSTEAD}"
             )
         return from_tree(machine.tree(), "this machine's own Python", wanted, work)
     path = Path(given)
@@ -149,7 +153,7 @@ def _base(
     if not python:
         raise ImageError(
             f"{title} has no python3 in {', '.join(p.rpartition('/')[0] for p in _PYTHONS)}, and the stand-ins are "
-            "written in Python. Take a base that has one, for example python:3.13-slim."
+            f"written in Python. Take a base that has one, for example {_INSTEAD}."
         )
     real = _followed(python, links)
     prefix = str(Path(real).parent.parent)

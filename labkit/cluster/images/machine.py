@@ -7,6 +7,7 @@ Taken are this Python and its standard library, a list of common tools, and the 
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -50,13 +51,13 @@ _FOLDERS = (
 )  # fmt: skip
 
 
+def is_linux() -> bool:
+    """Whether programs of this machine run in containers."""
+    return platform.system() == "Linux"
+
+
 def tree() -> dict[str, Entry]:
-    """The root file system. Raises ImageError where this machine cannot give one (macOS, Windows)."""
-    if not sys.platform.startswith("linux"):
-        raise ImageError(
-            f"An image needs a Linux Python, and this machine's is for {sys.platform}. "
-            "Name an image that has one: labkit images build --base python:3.13-slim"
-        )
+    """The root file system. Raises ImageError where this machine, a Linux, cannot give one."""
     whole: dict[str, Entry] = {f"/{name}": Entry(0o755, directory=True) for name in _FOLDERS}
     whole |= {f"/{name}": Entry(0o1777, directory=True) for name in ("tmp", "var/tmp")}
     whole["/root"] = Entry(0o700, directory=True)
@@ -108,9 +109,8 @@ def _tools() -> dict[str, Entry]:
 
 def _libraries(programs: Iterable[Path]) -> dict[str, Entry]:
     found: dict[str, Entry] = {}
-    batch = sorted(set(programs))
-    for path in _ldd(batch):
-        found[_merged_usr(path)] = Entry(0o755, source=Path(os.path.realpath(path)))
+    for path in sorted(_ldd(sorted(set(programs)))):
+        found |= _placed(path, sys.base_prefix)
     for path in list(found):
         if Path(path).name.startswith("libc.so"):
             for name in _LOADED_BY_NAME:
@@ -118,6 +118,18 @@ def _libraries(programs: Iterable[Path]) -> dict[str, Entry]:
                 if beside.exists():
                     found[str(beside)] = Entry(0o755, source=Path(os.path.realpath(beside)))
     return found
+
+
+def _placed(path: str, prefix: str) -> dict[str, Entry]:
+    """A library where programs of the image look for it: at its own place, and beside the interpreter that has moved.
+
+    A Python of its own prefix (conda, pyenv) finds its libraries by the place of its files, or by that prefix.
+    """
+    own, entry = os.path.normpath(path), Entry(0o755, source=Path(os.path.realpath(path)))
+    if prefix in ("/usr", "/usr/local", "/") or not own.startswith(prefix + "/"):
+        return {_merged_usr(own): entry}
+    moved = HOME + own[len(prefix) :]
+    return {moved: entry, own: Entry(link=moved)}
 
 
 def _ldd(files: list[Path]) -> set[str]:

@@ -91,3 +91,21 @@ def test_home_directories_and_passwords_stay_out(tmp_path: Path) -> None:
     assert not any(
         path.startswith((home, "/home/", "/work/")) for path in tree if not path.startswith("/usr")
     )
+
+
+def test_a_python_of_its_own_prefix_finds_its_libraries_where_it_has_moved() -> None:
+    from labkit.cluster.images.machine import _placed
+
+    found = _placed("/opt/conda/lib/python3.12/lib-dynload/../../libssl.so.3", "/opt/conda")
+    assert found["/opt/labkit/python/lib/libssl.so.3"].source is not None
+    assert found["/opt/conda/lib/libssl.so.3"].link == "/opt/labkit/python/lib/libssl.so.3"
+    assert list(_placed("/lib/x86_64-linux-gnu/libm.so.6", "/usr")) == ["/usr/lib/x86_64-linux-gnu/libm.so.6"]
+
+
+def test_where_no_program_of_the_machine_would_run_the_engine_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("platform.system", lambda: "Darwin")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ImageError, match=r"python:3\.13-slim is neither a folder nor an archive here"):
+        build(tmp_path / "x.tar", ["busybox:1"])
