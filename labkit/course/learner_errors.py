@@ -4,7 +4,7 @@ from __future__ import annotations
 
 CANNOT_START = (
     "Kubernetes goes on trying, but that alone seldom helps. Where an image cannot be pulled, the cluster's nodes do not"
-    " reach its registry: bring the image in yourself (with kind: kind load docker-image IMAGE), then run this cell again."
+    " reach its registry: bring the image in yourself (with kind: labkit images load IMAGE), then run this cell again."
 )
 
 NOT_RUNNING = "If it is the lab's own, start it in a terminal with `labkit up`, then run lab.setup()."
