@@ -36,6 +36,7 @@ from labkit.cluster.client import read_context
 from labkit.cluster.providers import Options
 from labkit.cluster.providers.engine import Engine, find_engine
 from labkit.cluster.providers.kind import KindProvider
+from labkit.cluster.providers.kind.running import terminations_interrupt
 
 from .engines import kind_program, node_image, running_engine
 from .istio import istio, istio_for_the_session, istio_images  # noqa: F401 - fixtures: a real Istio
@@ -91,7 +92,7 @@ class KindCluster:
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     """A container engine that answers, with a `kind` on PATH; skips where there can be none."""
-    with running_engine(), kind_program():
+    with terminations_interrupt(), running_engine(), kind_program():
         yield find_engine()
 
 

@@ -7,6 +7,7 @@ import os
 import select
 import stat
 import subprocess
+import threading
 import urllib.request
 from pathlib import Path
 
@@ -132,6 +133,8 @@ def test_the_lab_opens_on_it_with_kubectl_set(own_cluster: KindCluster) -> None:
     ) as lab:
         try:
             assert lab.stdout is not None
+            late = threading.Timer(120, lab.kill)  # ends the reading below
+            late.start()
             said = []
             for line in lab.stdout:
                 said.append(line)
@@ -141,7 +144,12 @@ def test_the_lab_opens_on_it_with_kubectl_set(own_cluster: KindCluster) -> None:
             variables = Path(f"/proc/{lab.pid}/environ").read_bytes().decode().split("\0")
             assert f"KUBECONFIG={own_cluster.kubeconfig}" in variables
         finally:
+            late.cancel()
             lab.terminate()
+            try:
+                lab.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                lab.kill()
 
 
 def test_its_logs_are_exported(own_cluster: KindCluster, tmp_path: Path) -> None:
