@@ -28,7 +28,7 @@ class Diagnosis:
 
 
 INOTIFY = (
-    "echo 'fs.inotify.max_user_watches=524288\nfs.inotify.max_user_instances=512' |"
+    "printf '%s\\n' fs.inotify.max_user_watches=524288 fs.inotify.max_user_instances=512 |"
     " sudo tee /etc/sysctl.d/99-labkit-kind.conf && sudo sysctl --system"
 )
 OLDER_IMAGE = "labkit up NAME --provider kind --image kindest/node:v1.34.0"
