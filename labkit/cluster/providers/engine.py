@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -211,8 +211,3 @@ def _wsl() -> bool:
         return "microsoft" in Path("/proc/version").read_text().lower()
     except OSError:
         return False
-
-
-def names_of(lines: Sequence[str]) -> list[str]:
-    """Lines of an engine's `--format` without the empty ones."""
-    return [line.strip() for line in lines if line.strip()]
