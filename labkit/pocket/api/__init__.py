@@ -5,7 +5,8 @@
 A request's way: `http` (paths, credentials, bodies, answers) → `Api` → `writing` (reading by `schema`, defaults and
 rules of `kinds`, `admission`, `ownership`) → `store` (SQLite, revisions, watches). What is served, its schemas, the
 columns of tables and the numbers of protobuf fields are data in `schemas/`, made by scripts/update_schemas.py. To
-serve a further kind: name it in that script's SERVED, run it, and write a module in `kinds` if it has behaviour.
+serve a further kind: name it in that script's SERVED, run it, and write a module in `kinds` if it has behaviour. What
+CustomResourceDefinitions define comes through `custom`.
 """
 
 from labkit.pocket.api.api import Api

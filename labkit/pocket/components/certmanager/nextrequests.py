@@ -28,7 +28,10 @@ def next_request(api: Api, certificate: Obj, key: pki.Key) -> Obj | None:
     try:
         pem = pki.make_request(spec, key)
     except (ValueError, TypeError) as error:
+        # Upstream only logs that ("will not retry"); a learner reads events.
         log.warning("no request can be made of certificate %s: %s", metadata["name"], error)
+        words = f"Failed to generate CSR - will not retry: {error}"
+        tell(api, certificate, "RequestFailed", words, "request-manager", "Warning")
         return None
     asked: Obj = {
         "issuerRef": spec["issuerRef"],
