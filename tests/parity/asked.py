@@ -90,7 +90,8 @@ class Asked:
     ) -> tuple[int, str, str]:
         """Exit code, standard output, standard error."""
         done = subprocess.run(
-            [str(KUBECTL), *args],
+            # The cluster comes first: what it does in time must not depend on how much it is asked.
+            ["nice", "-n", "10", str(KUBECTL), *args],
             input=stdin,
             stdin=subprocess.DEVNULL if stdin is None else None,
             capture_output=True,

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.parity.asked import Asked
-from tests.parity.parts import calls, generated, manifests, objects, states, streams, tables
+from tests.parity.parts import calls, generated, manifests, objects, states, streams, tables, watches
 
 PARTS: dict[str, Callable[[Asked], dict[str, Any]]] = {
-    module.NAME: module.ask for module in (calls, manifests, generated, objects, states, streams, tables)
+    module.NAME: module.ask
+    for module in (calls, manifests, generated, objects, states, streams, tables, watches)
 }
 """Name -> ask."""
 

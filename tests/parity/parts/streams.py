@@ -54,6 +54,8 @@ def _answer(place: Asked, row: dict[str, Any]) -> list[Any]:
     if words[0] == "port-forward":
         return _forwarded(place, words, row.get("get", ""))
     code, out, err = place.kubectl(*words, stdin=row.get("stdin"), timeout=30)
+    if "--all-containers" in words:  # they are asked side by side
+        out = "".join(sorted(out.splitlines(keepends=True)))
     return [code, _text(out), _text(err)]
 
 
@@ -104,7 +106,7 @@ def _text(raw: str) -> str:
     raw = settle(re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", raw))
     raw = re.sub(r"\b(line|err) \d+", "said N", raw)  # the two streams are read apart, so their order varies
     raw = re.sub(r"(127\.0\.0\.1|\[::1\]):\d+ ->", r"\1:PORT ->", raw)
-    raw = re.sub(r"(Handling connection for|port) \d+", r"\1 PORT", raw)
+    raw = re.sub(r"(Handling connection for|port) \d+|(localPort=)\d+", r"\1\2 PORT", raw)
     raw = re.sub(r"NODE-IP:\d+|POD-IP:\d+", "ADDRESS", raw)
     raw = re.sub(
         r"^(\[\S+\] )?(LOG|I\d{4} [\d:.]+ +\d+|\d{4}/\d\d/\d\d [\d:]+) (\w+\.go:\d+\] )?",
