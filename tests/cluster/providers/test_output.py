@@ -37,11 +37,12 @@ def test_kinds_lines_are_steps_without_its_pictures() -> None:
     ]
 
 
-def test_the_first_step_says_that_it_may_take_a_while() -> None:
+@pytest.mark.parametrize("pulls", [True, False])
+def test_a_first_download_is_told(pulls: bool) -> None:
     steps = Steps()
-    output.tell(" • Ensuring node image (kindest/node:v1.34.3) 🖼  ...", steps)
+    output.tell(" • Ensuring node image (kindest/node:v1.34.3) 🖼  ...", steps, pulls=pulls)
     assert steps.running is not None
-    assert "downloaded" in steps.running.note
+    assert ("downloaded" in steps.running.note) is pulls
 
 
 def test_remarks_and_colours_are_no_steps() -> None:

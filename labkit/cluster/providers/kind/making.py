@@ -103,11 +103,12 @@ def _run_kind(where: Places, engine: Engine, kind: Kind, image: str, steps: Step
     def preparing() -> bool:
         return steps.running is not None and steps.running.title.startswith(_PREPARING)
 
+    pulls = bool(image) and not preflight.has_image(engine, image)
     said: list[str] = []
 
     def told(line: str) -> None:
         said.append(line)
-        output.tell(line, steps)
+        output.tell(line, steps, pulls=pulls)
 
     code = stream(command, engine.environment, where.log, told, in_flight=preparing)
     if code:

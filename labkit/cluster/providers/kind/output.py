@@ -43,19 +43,19 @@ def read(line: str) -> Line | None:
     return Line(mark, _plain(found["title"]))
 
 
-def tell(line: str, steps: Steps) -> None:
-    """Let the steps follow a line of kind's."""
+def tell(line: str, steps: Steps, *, pulls: bool = False) -> None:
+    """Let the steps follow a line of kind's. `pulls`: the node image is not on this machine yet."""
     said = read(line)
     if said is None:
         return
     running = steps.running
     if said.mark is Mark.BEGUN:
-        steps.begin(said.title, _NOTES.get(said.title.partition(" (")[0], ""))
+        steps.begin(said.title, _PULL if pulls and said.title.startswith("Ensuring node image") else "")
     elif running is not None and running.title == said.title:
         steps.end() if said.mark is Mark.DONE else steps.fail()
 
 
-_NOTES = {"Ensuring node image": "an image that is not here yet is downloaded now, about 400 MB"}
+_PULL = "it is not here yet: about 400 MB are downloaded"
 
 
 def _plain(title: str) -> str:
