@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from labkit.cluster.components import ComponentError, Options, applying
 from labkit.cluster.tools import CannotDownload, WrongChecksum, download
 from tests.cluster.tools.upstream import Upstream
 
-from .conftest import KindCluster
+from .conftest import BIN, KindCluster
 from .standins import definition, deployment, namespace, publish, skip_without_image, text_of, webhook
 
 NAME = "cert-manager"
@@ -189,6 +191,32 @@ def test_what_broke_off_in_the_middle_is_removed_as_well(published: Any, kind_cl
     with pytest.raises(KeyboardInterrupt):
         components.ensure(kind_cluster.cluster, [NAME], interrupt)
     assert left(kind_cluster.cluster)
+    components.remove(kind_cluster.cluster, NAME)
+    assert left(kind_cluster.cluster) == set()
+
+
+def test_ctrl_c_says_what_is_left_and_how_to_go_on(
+    published: Any, kind_cluster: KindCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unready = {"readinessProbe": {"exec": {"command": ["false"]}}}
+    published(
+        manifest(controller=deployment(NAME, NAME, ["sleep", "infinity"], labels=LABELS, container=unready))
+    )
+    monkeypatch.setenv("KUBECONFIG", str(kind_cluster.kubeconfig))
+    command = [BIN / "labkit", "install", NAME]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stdout
+        assert running.stderr
+        said = ""
+        for line in running.stdout:
+            said += line
+            if line.strip().startswith("Waiting for cert-manager"):
+                running.send_signal(signal.SIGINT)
+                break
+        told = running.stderr.read()
+        assert running.wait(60) == 130, said + told
+    assert f"labkit install {NAME} goes on from here, labkit uninstall NAME takes it all away again" in told
+    assert "Traceback" not in told
     components.remove(kind_cluster.cluster, NAME)
     assert left(kind_cluster.cluster) == set()
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,9 @@ from tests.cluster.tools.upstream import Upstream
 
 from .conftest import BIN, KindCluster
 from .standins import definition, deployment, namespace, publish, skip_without_image, text_of, webhook
+
+DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+HTTP_ROUTES = "httproutes.gateway.networking.k8s.io"
 
 INJECT = """
 def answer(pod):
@@ -106,10 +109,10 @@ class Linkerd:
         }
 
 
-def gateway_api() -> str:
+def gateway_api(version: str = "v1.2.1") -> str:
     """One of the definitions, with the annotation by which upstream says its version."""
     said = {
-        "gateway.networking.k8s.io/bundle-version": "v1.2.1",
+        "gateway.networking.k8s.io/bundle-version": version,
         "api-approved.kubernetes.io": "https://example.test",
     }
     return text_of(definition("gateway.networking.k8s.io", "HTTPRoute", annotations=said))
@@ -188,22 +191,36 @@ def test_the_gateway_api_comes_first_and_goes_with_it(linkerd: Linkerd) -> None:
     assert linkerd.left() == set()
 
 
-def test_a_gateway_api_that_was_there_before_stays(linkerd: Linkerd) -> None:
-    linkerd.cluster.apply(gateway_api())
-    linkerd.cluster.wait(
-        "customresourcedefinitions.apiextensions.k8s.io",
-        "httproutes.gateway.networking.k8s.io",
-        condition="Established",
+@pytest.fixture
+def theirs(linkerd: Linkerd) -> Iterator[Callable[[str], None]]:
+    """A function that has somebody else install a version of the Gateway API; removed afterwards."""
+
+    def install(version: str) -> None:
+        linkerd.cluster.apply(gateway_api(version))
+        linkerd.cluster.wait(DEFINITIONS, HTTP_ROUTES, condition="Established")
+
+    yield install
+    linkerd.cluster.delete(DEFINITIONS, HTTP_ROUTES)
+
+
+def test_a_gateway_api_that_was_there_before_stays(linkerd: Linkerd, theirs: Callable[[str], None]) -> None:
+    theirs("v1.5.1")
+    done = components.ensure(linkerd.cluster, ["linkerd"])
+    assert [(one.action, one.version) for one in done] == [("found", "1.5.1"), ("installed", "edge-26.6.3")]
+    assert [one.name for one in components.remove(linkerd.cluster, "linkerd")] == ["linkerd"]
+    assert any(HTTP_ROUTES in one for one in linkerd.left())
+
+
+def test_a_gateway_api_of_another_time_is_a_refusal_with_the_reason(
+    linkerd: Linkerd, theirs: Callable[[str], None]
+) -> None:
+    theirs("v1.0.0")
+    with pytest.raises(Refused) as caught:
+        components.ensure(linkerd.cluster, ["linkerd"])
+    assert "Linkerd edge-26.6.3 supports Gateway API 1.2.1 to 1.5.1, and here is Gateway API 1.0.0" in str(
+        caught.value
     )
-    try:
-        done = components.ensure(linkerd.cluster, ["linkerd"])
-        assert [one.action for one in done] == ["found", "installed"]
-        assert [one.name for one in components.remove(linkerd.cluster, "linkerd")] == ["linkerd"]
-        assert any("httproutes.gateway" in one for one in linkerd.left())
-    finally:
-        linkerd.cluster.delete(
-            "customresourcedefinitions.apiextensions.k8s.io", "httproutes.gateway.networking.k8s.io"
-        )
+    assert not linkerd.cluster.get("namespaces", "linkerd")
 
 
 def test_what_linkerd_check_finds_beforehand_is_a_refusal_in_its_words(linkerd: Linkerd) -> None:
