@@ -104,36 +104,41 @@ def test_a_failure_is_explained_by_the_line_that_matters_and_leaves_only_the_log
     assert traces(engine, f"labkit-{ended}") == []
 
 
-def test_a_node_that_does_not_boot_is_kept_when_asked_for_and_its_logs_are_exported(
-    engine: Engine, kind_image: str, home: Path, ended: str, variables: Mapping[str, str]
-) -> None:
-    """An image in which the node's first program ends at once."""
+@pytest.fixture
+def broken(engine: Engine, kind_image: str) -> Iterator[str]:
+    """An image in which a node's first program complains and ends at once."""
     if not kind_image:
         pytest.skip("no node image on this machine to make a broken one of")
-    broken = f"labkit.test/broken:v1.34.{os.getpid()}"
+    name, image = f"broken-{os.getpid()}", f"labkit.test/broken:v1.34.{os.getpid()}"
     script = (
         'echo "systemd: Failed to create inotify object: Too many open files, too many open files"; exit 1'
     )
-    engine.run("create", "--name", f"broken-{ended}", "--entrypoint", "/bin/sh", kind_image, "-c", "true")
-    change = f"ENTRYPOINT {json.dumps(['/bin/sh', '-c', script])}"
+    engine.run("create", "--name", name, "--entrypoint", "/bin/sh", kind_image, "-c", "true")
     try:
-        engine.run("commit", "--change", change, f"broken-{ended}", broken)
-        with pytest.raises(ClusterError, match="limits of inotify are too low") as told:
-            KindProvider(home).create(ended, options=Options(image=broken, retain=True))
-        assert "too many open files" in str(told.value)
-        assert f"labkit up {ended} --provider kind --retain" in str(told.value)
-        assert f"labkit-{ended}-control-plane" in traces(engine, f"labkit-{ended}")
-        status = json.loads(_labkit(variables, "status", ended, "-o", "json", code=3))
-        assert not status["running"]
-        _labkit(variables, "logs", "export", ended, str(home / "exported"))
-        assert "too many open files" in (home / "exported" / "kind-create.log").read_text()
-        # A further `up` starts anew instead of waking what never was.
-        with pytest.raises(ClusterError, match="limits of inotify are too low"):
-            KindProvider(home).create(ended, options=Options(image=broken))
-        assert traces(engine, f"labkit-{ended}") == []
+        change = f"ENTRYPOINT {json.dumps(['/bin/sh', '-c', script])}"
+        engine.run("commit", "--change", change, name, image)
+        yield image
     finally:
-        engine.run("rm", "-f", f"broken-{ended}", check=False)
-        engine.run("rmi", "-f", broken, check=False)
+        engine.run("rm", "-f", name, check=False)
+        engine.run("rmi", "-f", image, check=False)
+
+
+def test_a_node_that_does_not_boot_is_kept_when_asked_for_and_its_logs_are_exported(
+    broken: str, engine: Engine, home: Path, ended: str, variables: Mapping[str, str]
+) -> None:
+    with pytest.raises(ClusterError, match="limits of inotify are too low") as told:
+        KindProvider(home).create(ended, options=Options(image=broken, retain=True))
+    assert "too many open files" in str(told.value)
+    assert f"labkit up {ended} --provider kind --retain" in str(told.value)
+    assert f"labkit-{ended}-control-plane" in traces(engine, f"labkit-{ended}")
+    status = json.loads(_labkit(variables, "status", ended, "-o", "json", code=3))
+    assert not status["running"]
+    _labkit(variables, "logs", "export", ended, str(home / "exported"))
+    assert "too many open files" in (home / "exported" / "kind-create.log").read_text()
+    # A further `up` starts anew instead of waking what never was.
+    with pytest.raises(ClusterError, match="limits of inotify are too low"):
+        KindProvider(home).create(ended, options=Options(image=broken))
+    assert traces(engine, f"labkit-{ended}") == []
 
 
 def test_three_nodes_and_a_second_cluster_beside_the_first(
