@@ -115,4 +115,6 @@ def _text(raw: str) -> str:
         flags=re.M,
     )
     raw = re.sub(r"pod \S+, uid \S*:|network namespace \S+|inside namespace [^, ]+", "PLACE", raw)
+    raw = raw.replace("trying and failing to pull image", "image can't be pulled")  # it takes turns
+    raw = re.sub(r".*Error copying from local connection.*\n", "", raw)  # a matter of time, too
     return re.sub(r"[0-9a-f]{64}|pod sandbox \S+|container \S+ in pod", "ID", raw)

@@ -168,7 +168,8 @@ def _pod(obj: Obj) -> str:
     for one in [*(status.get("initContainerStatuses") or []), *(status.get("containerStatuses") or [])]:
         state, detail = next(iter((one.get("state") or {}).items()), ("", {}))
         reason = detail.get("reason", "")
-        states.append(f"{one['name']}:{state}" + (f"/{reason}" if reason and state != "waiting" else ""))
+        if state != "waiting":  # whether a kubelet has said that they wait is a matter of time
+            states.append(f"{one['name']}:{state}" + (f"/{reason}" if reason else ""))
     conditions = {c["type"]: c["status"] for c in status.get("conditions") or []}
     parts = [
         _labels(obj),
