@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .registry import Image, Program
+from .toolbox import TOOLBOX
 
 IMAGES = (
     Image(
@@ -12,7 +13,7 @@ IMAGES = (
             "jetstack/cert-manager-cainjector",
         ),
         entrypoint=("/app/cmd/waiting",),
-        commands={"/app/cmd/waiting": Program("agnhost:pause_container")},
+        commands={**TOOLBOX, "/app/cmd/waiting": Program("agnhost:pause_container")},
         user="1000:1000",
         note="cert-manager: waits; the embedded cert-manager works inside the cluster",
     ),

@@ -88,9 +88,9 @@ def test_home_directories_and_passwords_stay_out(tmp_path: Path) -> None:
     assert "root:x:0:0" in tree["/etc/passwd"].content().decode()
     assert "/etc/shadow" not in tree
     home = os.path.expanduser("~") + "/"  # noqa: PTH111 - as a string
-    assert not any(
-        path.startswith((home, "/home/", "/work/")) for path in tree if not path.startswith("/usr")
-    )
+    # A Python that somebody built for himself leaves a link where it looks for its libraries; no file lies there.
+    files = [path for path, entry in tree.items() if not entry.link and not path.startswith("/usr")]
+    assert not any(path.startswith((home, "/home/", "/work/")) for path in files)
 
 
 def test_a_python_of_its_own_prefix_finds_its_libraries_where_it_has_moved() -> None:
