@@ -110,6 +110,20 @@ def test_remarks_and_colours_are_no_steps() -> None:
             "not enough memory",
             "4 GB",
         ),
+        (
+            'ERROR: command "docker run" failed with error: signal: killed',
+            "a process was killed: by somebody, or",
+            "try again",
+        ),
+        (
+            (
+                'I1 certwatcher.go: "Setting rate limiting for endpoint" service="kubelet"\n'
+                "E1 reflector.go: dial tcp: lookup labkit-x-control-plane: no such host\n"
+                "[kubelet-check] The kubelet is not healthy after 4m0.000s"
+            ),
+            "did not come up in time",
+            "--retain",
+        ),
         ("exec /usr/local/bin/entrypoint: exec format error", "another processor", "amd64 and arm64"),
         (
             (

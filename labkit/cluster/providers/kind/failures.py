@@ -82,7 +82,7 @@ SIGNATURES = (
         "sudo modprobe -a ip_tables ip6_tables iptable_nat ip6table_nat",
     ),
     Signature(
-        r"toomanyrequests|rate limit",
+        r"toomanyrequests|pull rate limit|[Rr]ate exceeded",
         "the registry lets nobody without an account pull more for now",
         "docker login   # or wait an hour, or bring the image: docker load -i FILE.tar",
     ),
@@ -102,14 +102,20 @@ SIGNATURES = (
         "labkit up NAME --provider kind   # without --image, kind takes the one it was made for",
     ),
     Signature(
-        r"failed to pull image|no such host|i/o timeout|TLS handshake timeout|network is unreachable",
+        # Not the bare words of the network: a node's own log says them of itself while it comes up.
+        r"failed to pull image|Error response from daemon: .*(no such host|i/o timeout|TLS handshake|unreachable)",
         "the node image is not on this machine, and its registry cannot be reached",
         "docker pull IMAGE where there is a network, or bring it in a file: docker load -i FILE.tar",
     ),
     Signature(
-        r"OOMKilled|[Oo]ut of memory|oom-kill|exit status 137|signal: killed",
+        r"OOMKilled|[Oo]ut of memory|oom-kill",
         "there was not enough memory, and the kernel ended a process",
         "close what you can, or give Docker Desktop's (or WSL's, or colima's) machine more: 4 GB for one node",
+    ),
+    Signature(
+        r"exit status 137|signal: killed",
+        "a process was killed: by somebody, or by the kernel when memory ran out (dmesg tells which)",
+        "try again; if it was memory, close what you can, or give the engine's machine more: 4 GB for one node",
     ),
     Signature(
         r"permission denied while trying to connect to the Docker daemon",
