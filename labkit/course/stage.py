@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,9 +55,12 @@ class Stage:
 
     def await_ready(self) -> None:
         """Wait until the demo runs; on paper nothing runs, and nothing is waited for."""
+        from labkit.cluster.images import wait_ready
+
         for path in self._demo() if self.cluster.live else ():
             text = path.read_text(encoding="utf-8")
-            self.cluster.wait_ready(text, timeout=READY_SECONDS, progress=self.say)
+            by_tag = partial(apply_again, self.cluster, text, path.name)
+            wait_ready(self.cluster, text, by_tag=by_tag, timeout=READY_SECONDS, progress=self.say)
 
     def _demo(self) -> list[Path]:
         return [manifest(self.chapter.folder, name) for name in self.chapter.demo]

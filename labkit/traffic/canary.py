@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from labkit.cluster import Cluster, ClusterError, ClusterUnreachable
+from labkit.cluster.images import wait_ready
 from labkit.policy import Flow, Verdict
 
 from .images import RESTRICTED, probe_image, with_images_of
@@ -105,7 +106,10 @@ class Canary:
         try:
             pods = [self._pod("door"), self._pod("visitor")]
             told = _Once(say)
-            self._cluster.wait_ready(pods, timeout=start, progress=lambda _: told(_STARTING))
+            wait_ready(
+                self._cluster, pods, by_tag=lambda: self._cluster.apply(pods),
+                timeout=start, progress=lambda _: told(_STARTING),
+            )  # fmt: skip
             if self._until(lambda seen: all(_open(one) for one in seen), patience, equal=1) is None:
                 why = "two pods of the lab's own did not reach each other, though no policy of theirs closes them"
                 return Proof(Outcome.UNKNOWN, found, why)

@@ -2,6 +2,7 @@
 
 read()                         the table `clusters/images.toml`
 pinned(objects, cluster)       manifests with the images that this cluster shall run
+wait_ready(cluster, manifest)  until they do, also where images lie on the nodes that nobody has told of
 build(...), load(...)          an archive of stand-ins, without an engine; an archive into a kind cluster
 offline.provide(kind_name)     both, for what the cluster lacks
 """
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import ImageError
 from .pinning import pinned
+from .starting import wait_ready
 from .table import Entry, Table, read
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ __all__ = [
     "load_from_engine",
     "pinned",
     "read",
+    "wait_ready",
 ]
 
 # Only who builds or loads needs these, and pinning is asked for in every chapter.

@@ -44,6 +44,18 @@ def pinned(objects: str | Iterable[Object], cluster: Cluster) -> str | list[dict
     return [_pinned(obj, names) for obj in objects]
 
 
+def pinned_names(objects: str | Iterable[Object], cluster: Cluster) -> list[str]:
+    """The images of a manifest that `pinned` names by digest on this cluster, as the manifest names them."""
+    names = Names.of(cluster)
+    if isinstance(objects, str):
+        images = [found["name"] for found in _IMAGE.finditer(objects)]
+    else:
+        images = [
+            str(each.get("image", "")) for obj in objects for each in _containers(copy.deepcopy(dict(obj)))
+        ]
+    return sorted({image for image in images if image and names.of_image(image) != image})
+
+
 class Names:
     """What an image is called on one cluster. `here`: references in full that its nodes have; `entries`: None pulls nothing."""
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from labkit.cluster.errors import ClusterUnreachable, Denied
-from labkit.cluster.images import ImageError, loaded, pinned, read
+from labkit.cluster.errors import CannotStart, ClusterUnreachable, Denied
+from labkit.cluster.images import ImageError, loaded, pinned, read, wait_ready
 from labkit.cluster.images.loaded import Loaded
 from labkit.cluster.paper import PaperCluster
 
@@ -164,3 +164,46 @@ def test_somebody_elses_config_map_of_that_name_is_none_of_ours() -> None:
             return {"data": {"images.json": "[1, 2]"}}
 
     assert loaded.read(Other([])) == {}  # type: ignore[arg-type]
+
+
+class Offline(Somewhere):
+    """A cluster without internet: what names a digest cannot start, what names a tag starts if it `lies_there`."""
+
+    def __init__(self, *, lies_there: bool) -> None:
+        super().__init__([])
+        self.lies_there = lies_there
+        self.by_tag = False
+
+    def wait_ready(self, _manifest: object, *, timeout: float, progress: object) -> None:
+        if not (self.by_tag and self.lies_there):
+            raise CannotStart("by tag" if self.by_tag else "by digest", [])
+
+    def start(self, manifest: object) -> None:
+        def by_tag() -> None:
+            self.by_tag = True
+
+        wait_ready(self, manifest, by_tag=by_tag, progress=lambda _line: None, timeout=1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("manifest", [[pod(AGNHOST)], f"containers:\n- image: {AGNHOST}\n"])
+def test_an_image_that_lies_on_the_nodes_untold_is_found_by_its_tag_and_told_of_from_then_on(
+    manifest: Any,
+) -> None:
+    cluster = Offline(lies_there=True)
+    cluster.start(manifest)
+    assert pinned(manifest, cluster) == manifest or image_of(pinned(manifest, cluster)[0]) == AGNHOST  # type: ignore[call-overload]
+    assert cluster.written[AGNHOST]["origin"] == "engine"
+
+
+def test_an_image_that_is_nowhere_fails_as_it_did_first() -> None:
+    cluster = Offline(lies_there=False)
+    with pytest.raises(CannotStart, match="by digest"):
+        cluster.start([pod(AGNHOST)])
+    assert not cluster.written
+
+
+def test_what_was_not_pinned_is_not_tried_again() -> None:
+    cluster = Offline(lies_there=True)
+    with pytest.raises(CannotStart, match="by digest"):
+        cluster.start([pod("somebody/else:1")])
+    assert not cluster.by_tag
