@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 TAG = "1.31"
 IMAGES = (f"offline.lab/istio/pilot:{TAG}", f"offline.lab/istio/proxyv2:{TAG}")
+PIP = sorted((ROOT / "scripts" / "vendor").glob("pip-*.whl"))
 #: The image that the offline node has, with python3 and curl, for the ends of a request.
 TOOLS_IMAGE = "offline.lab/base:1"
 
@@ -74,7 +75,9 @@ def istio_images(
         archive = folder / "istio.tar.zst"
         _run("bash", "-c", f"set -o pipefail; {unpacked}", "bash", archive, work, env=engine.environment)
     else:
-        _run(folder / "build-images", work, env=engine.environment)
+        # The script asks python3 for pip, and the lab's own environment has none.
+        pip = os.pathsep.join(map(str, PIP))
+        _run(folder / "build-images", work, env={**engine.environment, "PYTHONPATH": pip})
     try:
         # `kind load` leaves out what the nodes have already.
         _run(

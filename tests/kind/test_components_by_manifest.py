@@ -164,7 +164,11 @@ def test_a_program_that_dies_is_told_with_the_end_of_its_log(
     published: Any, kind_cluster: KindCluster
 ) -> None:
     dying = ["sh", "-c", "echo cannot read /etc/cert-manager/config; exit 3"]
-    published(manifest(controller=deployment(NAME, NAME, dying, labels=LABELS)))
+    controller = deployment(NAME, NAME, dying, labels=LABELS)
+    controller["spec"]["minReadySeconds"] = (
+        5  # without a probe it would count as there for the moment that it runs
+    )
+    published(manifest(controller=controller))
     with pytest.raises(ComponentError, match="log of main: cannot read /etc/cert-manager/config"):
         components.ensure(kind_cluster.cluster, [NAME], options={NAME: Options(timeout=25)})
 

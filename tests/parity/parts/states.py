@@ -28,6 +28,7 @@ TURNS = {
     "StartError": "CrashLoopBackOff",
     "Init:Error": "Init:CrashLoopBackOff",
 }
+OFTEN = "Pod unlively"  # how often its containers have died by then, and so whether the kubelet waits, is the clock's business
 STAYS = ("completed", "failed")  # pods that are not started again
 
 
@@ -66,6 +67,8 @@ def _events(cluster: Asked) -> dict[str, Any]:
         name = f"{what['kind']} {_plain(what['name'])}"
         source = (event.get("source") or {}).get("component") or event.get("reportingComponent")
         message = event["message"]
+        if event["reason"] == "BackOff" and name == OFTEN:
+            continue
         if event["reason"] == "Pulled" or message.startswith("Failed to pull image"):
             message = message.split('"')[0]  # how an image came, and why it cannot, differs on purpose
         message = re.sub(r"(web|broken|lone|none)-[a-z0-9-]+", r"\1-X", settle(message))
