@@ -28,7 +28,9 @@ TURNS = {
     "StartError": "CrashLoopBackOff",
     "Init:Error": "Init:CrashLoopBackOff",
 }
-OFTEN = "Pod unlively"  # how often its containers have died by then, and so whether the kubelet waits, is the clock's business
+# Whether these happen is the clock's business: how often a container has died by then, and whether a server listens by the time of
+# its first probe.
+BY_CHANCE = {("Pod unlively", "BackOff"), ("Pod web", "Unhealthy")}
 STAYS = ("completed", "failed")  # pods that are not started again
 
 
@@ -67,7 +69,7 @@ def _events(cluster: Asked) -> dict[str, Any]:
         name = f"{what['kind']} {_plain(what['name'])}"
         source = (event.get("source") or {}).get("component") or event.get("reportingComponent")
         message = event["message"]
-        if event["reason"] == "BackOff" and name == OFTEN:
+        if (name, event["reason"]) in BY_CHANCE:
             continue
         if event["reason"] == "Pulled" or message.startswith("Failed to pull image"):
             message = message.split('"')[0]  # how an image came, and why it cannot, differs on purpose
