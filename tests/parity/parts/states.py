@@ -28,8 +28,8 @@ TURNS = {
     "StartError": "CrashLoopBackOff",
     "Init:Error": "Init:CrashLoopBackOff",
 }
-# Whether these happen is the clock's business: how often a container has died by then, and whether a server listens by the time of
-# its first probe.
+# Whether these happen is the clock's business: how often a container has died by then, and whether a server listens when
+# it is first probed.
 BY_CHANCE = {("Pod unlively", "BackOff"), ("Pod web", "Unhealthy")}
 STAYS = ("completed", "failed")  # pods that are not started again
 
