@@ -14,7 +14,7 @@ from labkit.cluster.providers import Finding, Progress
 from labkit.cluster.steps import of
 
 from . import applying
-from .checking import refuse_what_fails, until_ok
+from .checking import injected, refuse_what_fails, until_ok
 from .commands import rendered, run
 from .evidence import troubles
 from .record import Record, Reference
@@ -139,35 +139,15 @@ def _istiod(cluster: Cluster) -> Finding:
 
 
 def _injects(cluster: Cluster) -> Finding:
-    """Has a pod made without keeping it, and looks whether the injector put a sidecar into it."""
-    title = "a pod gets a sidecar"
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": "labkit-asks",
-            "namespace": "default",
-            "labels": {"sidecar.istio.io/inject": "true"},
-        },
-        "spec": {"containers": [{"name": "app", "image": "app"}]},
-    }
-    try:
-        made = dry_run_create(cluster, pod)
-    except ClusterError as problem:
-        return Finding(
-            title,
-            False,
-            f"the injector does not answer: {problem}",
-            "kubectl logs -n istio-system deploy/istiod",
-        )
-    spec = made["spec"]
-    names = [one["name"] for one in (*(spec.get("initContainers") or []), *spec["containers"])]
-    if "istio-proxy" in names:
-        return Finding(title, True, f"containers: {', '.join(names)}")
-    return Finding(
-        title, False, "the injector left a pod without one that asks for it: its webhook has no certificate yet, or is gone",
-        "kubectl get mutatingwebhookconfigurations",
-    )  # fmt: skip
+    return injected(
+        cluster,
+        title="a pod gets a sidecar",
+        proxy="istio-proxy",
+        asking={"labels": {"sidecar.istio.io/inject": "true"}},
+        injector="istiod",
+        namespace=_NAMESPACE,
+        missing="the injector left a pod without one that asks for it: its webhook has no certificate yet, or is gone",
+    )
 
 
 def _validates(cluster: Cluster) -> Finding:

@@ -18,11 +18,10 @@ from labkit.cluster.providers import Finding, Progress
 from labkit.cluster.steps import Steps, of
 
 from . import applying
-from .checking import refuse_what_fails, until_ok
+from .checking import container_names, injected, refuse_what_fails, until_ok
 from .commands import Said, rendered, run
 from .record import Record
 from .removing import remove
-from .serverside import dry_run_create
 from .shape import PATIENCE, ComponentError, Options, Real, Refused
 from .sources import Pinned, Sources
 
@@ -177,40 +176,18 @@ def _refuse(findings: Sequence[Finding]) -> None:
 
 
 def _injects(cluster: Cluster) -> Finding:
-    """Has a pod made without keeping it, and looks whether the injector put a proxy into it."""
-    title = "a pod gets a proxy"
-    pod = {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "name": "labkit-asks",
-            "namespace": "default",
-            "annotations": {"linkerd.io/inject": "enabled"},
-        },
-        "spec": {"containers": [{"name": "app", "image": "app"}]},
-    }
-    try:
-        made = dry_run_create(cluster, pod)
-    except ClusterError as problem:
-        why = f"the injector does not answer: {problem}"
-        return Finding(title, False, why, "kubectl logs -n linkerd deploy/linkerd-proxy-injector")
-    names = _containers(made)
-    if "linkerd-proxy" in names:
-        return Finding(title, True, f"containers: {', '.join(names)}")
-    return Finding(
-        title,
-        False,
-        "the injector left a pod without one that asks for it",
-        "kubectl get mutatingwebhookconfigurations",
+    return injected(
+        cluster,
+        title="a pod gets a proxy",
+        proxy="linkerd-proxy",
+        asking={"annotations": {"linkerd.io/inject": "enabled"}},
+        injector="linkerd-proxy-injector",
+        namespace="linkerd",
+        missing="the injector left a pod without one that asks for it",
     )
-
-
-def _containers(pod: Mapping[str, Any]) -> list[str]:
-    spec = pod["spec"]
-    return [one["name"] for one in (*(spec.get("initContainers") or []), *spec["containers"])]
 
 
 def _meshed(cluster: Cluster, own: Sequence[str]) -> Iterator[str]:
     for pod in cluster.list("pods"):
-        if "linkerd-proxy" in _containers(pod) and pod["metadata"]["namespace"] not in own:
+        if "linkerd-proxy" in container_names(pod) and pod["metadata"]["namespace"] not in own:
             yield f"{pod['metadata']['namespace']}/{pod['metadata']['name']}"
